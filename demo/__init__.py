@@ -1,0 +1,1 @@
+"""A complete reconstruction on this machine, measured against known geometry."""

@@ -1,0 +1,1 @@
+"""Photos in, textured 3D mesh out: the service without HTTP."""

@@ -1,0 +1,238 @@
+"""Every failure that a client can see: a stable code, one sentence that says what to do, and how it is retried.
+
+A failure is a subclass of `ServiceError`. Its `code` is part of the API and never changes its meaning; its message
+is written for whoever has to act on it; `context` carries the facts (index, stage, limits) as JSON values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True)
+class Retry:
+    """How often a step may be tried in all, and how long to wait in between.
+
+    The wait before attempt n + 1 is `delays[n - 1]` seconds, the last one repeated.
+    """
+
+    attempts: int
+    delays: tuple[float, ...] = (0.0,)
+
+    def delay_after(self, attempt: int) -> float | None:
+        """Seconds to wait after the failed attempt number `attempt` (from 1); None when there is no further one."""
+        if attempt >= self.attempts:
+            return None
+        return self.delays[min(attempt, len(self.delays)) - 1]
+
+
+NEVER = Retry(attempts=1)
+ONCE_MORE = Retry(attempts=2, delays=(2.0,))
+PATIENTLY = Retry(attempts=5, delays=(2.0, 10.0, 30.0, 120.0))
+
+
+class ServiceError(Exception):
+    """Base of all failures with a code.
+
+    `log_tail` holds the last lines of the engine's log where there is one.
+    """
+
+    code: ClassVar[str] = "internal_error"
+    retry: ClassVar[Retry] = ONCE_MORE
+    http_status: ClassVar[int] = 500
+
+    def __init__(self, message: str, *, log_tail: tuple[str, ...] = (), **context: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.log_tail = log_tail
+        self.context = context
+
+
+# What a request can get wrong (4xx at submission).
+
+
+class RequestRefused(ServiceError):
+    code = "request_refused"
+    retry = NEVER
+    http_status = 422
+
+
+class PipelineUnknown(RequestRefused):
+    code = "pipeline_unknown"
+
+
+class SettingInvalid(RequestRefused):
+    """An unknown node, an unknown attribute, or a value that the engine does not take."""
+
+    code = "setting_invalid"
+
+
+class AddressNotAllowed(RequestRefused):
+    """One message for every blocked address: the service is no port scanner."""
+
+    code = "address_not_allowed"
+
+    def __init__(self, message: str = "address not allowed", **context: Any) -> None:
+        super().__init__(message, **context)
+
+
+class NotFound(ServiceError):
+    code = "not_found"
+    retry = NEVER
+    http_status = 404
+
+
+class Conflict(ServiceError):
+    """The job is in a state in which this cannot be done."""
+
+    code = "conflict"
+    retry = NEVER
+    http_status = 409
+
+
+# What photos can get wrong.
+
+
+class PhotoError(ServiceError):
+    code = "image_invalid"
+    retry = NEVER
+    http_status = 422
+
+
+class ImageUnreachable(PhotoError):
+    code = "image_unreachable"
+
+
+class ImageTooLarge(PhotoError):
+    code = "image_too_large"
+
+
+class ImageTypeUnsupported(PhotoError):
+    code = "image_type_unsupported"
+
+
+class TooFewImages(PhotoError):
+    code = "too_few_images"
+
+
+# What the engine can report.
+
+
+class EngineError(ServiceError):
+    """A stage failed; the client can do nothing about it, or nobody knows better."""
+
+    code = "engine_failed"
+    retry = ONCE_MORE
+
+
+class EngineNotFound(EngineError):
+    code = "engine_not_found"
+    retry = PATIENTLY
+
+
+class EngineKilled(EngineError):
+    """The process was killed from outside, most often for lack of memory."""
+
+    code = "engine_killed"
+
+
+class EngineCrashed(EngineError):
+    code = "engine_crashed"
+
+
+class EngineTimeout(EngineError):
+    code = "engine_timeout"
+    retry = NEVER
+
+
+class GpuMissing(EngineError):
+    code = "gpu_missing"
+    retry = PATIENTLY
+
+
+class GpuMemory(EngineError):
+    code = "gpu_memory_exhausted"
+    retry = NEVER
+
+
+class PhotosWithoutOverlap(EngineError):
+    code = "photos_do_not_overlap"
+    retry = NEVER
+
+
+class PhotosWithoutCalibration(EngineError):
+    code = "photos_without_calibration"
+    retry = NEVER
+
+
+class TooFewCameras(EngineError):
+    code = "too_few_cameras_registered"
+    retry = NEVER
+
+
+class NoSurface(EngineError):
+    code = "no_surface"
+    retry = NEVER
+
+
+class HandoffIncomplete(EngineError):
+    """An input file of the stage was not in the workspace: our bug or a damaged disk, never the client's doing."""
+
+    code = "handoff_incomplete"
+
+
+# What the service's own parts can do.
+
+
+class StorageUnavailable(ServiceError):
+    code = "storage_unavailable"
+    retry = PATIENTLY
+    http_status = 503
+
+
+class ObjectMissing(ServiceError):
+    code = "object_missing"
+    retry = PATIENTLY
+    http_status = 404
+
+
+class BundleCorrupt(ServiceError):
+    """A bundle's bytes are not those whose digest was recorded."""
+
+    code = "bundle_corrupt"
+    retry = PATIENTLY
+
+
+class DiskFull(ServiceError):
+    code = "disk_full"
+    retry = PATIENTLY
+
+
+class WorkerLost(ServiceError):
+    """The worker that held a step stopped answering; the step has been given to another."""
+
+    code = "worker_lost"
+    retry = PATIENTLY
+
+
+# Not failures: reasons to stop that a step's holder is told of.
+
+
+class Stopped(ServiceError):
+    code = "stopped"
+    retry = NEVER
+
+
+class JobCancelled(Stopped):
+    code = "job_cancelled"
+
+
+class LeaseLost(Stopped):
+    code = "lease_lost"
+
+
+class Draining(Stopped):
+    """The worker was told to stop; the step goes back to the queue without counting as an attempt."""
+
+    code = "worker_draining"

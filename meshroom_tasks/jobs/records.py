@@ -1,0 +1,209 @@
+"""The values that cross the border of the job store: what goes in, what a step's holder gets, what readers see.
+
+All are frozen; times are aware UTC datetimes; durations are seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+JobStatus = Literal["queued", "running", "completed", "failed", "cancelled"]
+StepKind = Literal["ingest", "plan", "chunk", "results"]
+StepState = Literal["blocked", "ready", "running", "done", "failed", "cancelled"]
+DeliveryStatus = Literal["pending", "succeeded", "failed", "disabled"]
+
+JSON = Any
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """A validated request, ready to be recorded."""
+
+    image_urls: tuple[str, ...]
+    callback_url: str | None
+    metadata: Mapping[str, JSON]
+    pipeline: str = "default"
+    settings: Mapping[str, Mapping[str, JSON]] = field(default_factory=dict)
+    priority: int = 5
+    outputs: tuple[str, ...] = ("obj", "glb")
+    request_id: str = ""
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One checked photo. `name` is `{index:04d}_{sha8}.{ext}`, its name in storage and workspace."""
+
+    index: int
+    name: str
+    sha256: str
+    size: int
+    width: int
+    height: int
+    media_type: str
+
+
+@dataclass(frozen=True)
+class ReadItem:
+    """One stored chunk that a chunk reads."""
+
+    node_type: str
+    uid: str
+    chunk: int
+    digest: str
+    bundle_key: str
+
+
+@dataclass(frozen=True)
+class Work:
+    """A claimed step, as its holder sees it.
+
+    `token` is the fencing token: every later word about the step is accepted only with it.
+    The fields from `node` on are set for chunks only.
+    """
+
+    step_id: str
+    job_id: str
+    kind: StepKind
+    token: str
+    attempt: int
+    request_id: str
+    image_urls: tuple[str, ...]
+    pipeline: str
+    settings: Mapping[str, Mapping[str, JSON]]
+    outputs: tuple[str, ...]
+    engine: str = ""
+    photos_digest: str = ""
+    photos: tuple[Photo, ...] = ()
+    node: str = ""
+    node_type: str = ""
+    uid: str = ""
+    chunk: int = 0
+    chunk_count: int = 1
+    chunked: bool = False
+    reads: tuple[ReadItem, ...] = ()
+    reads_photos: bool = False
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What one chunk cost: wall and CPU seconds of its whole process tree, peak resident bytes of its largest process."""
+
+    wall_seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A chunk's outputs in the object store. `digest` is the sha256 of the bundle; lineage is part of the key."""
+
+    key: str
+    bundle_key: str
+    digest: str
+    size: int
+    usage: Usage | None
+    cached: bool = False
+
+
+@dataclass(frozen=True)
+class ResultFile:
+    name: str
+    key: str
+    size: int
+    sha256: str
+    media_type: str
+
+
+@dataclass(frozen=True)
+class ErrorView:
+    code: str
+    message: str
+    stage: str | None = None
+    chunk: int | None = None
+    worker: str | None = None
+    log_tail: tuple[str, ...] = ()
+    context: Mapping[str, JSON] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ChunkView:
+    index: int
+    state: StepState
+    attempts: int
+    cached: bool
+    progress: float
+    worker: str | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    usage: Usage | None = None
+
+
+@dataclass(frozen=True)
+class StageView:
+    """A step of the job as a client sees it: `ingest`, `plan`, each node of the graph, `results`."""
+
+    name: str
+    node_type: str
+    state: StepState
+    progress: float
+    cached: bool
+    chunks: tuple[ChunkView, ...]
+
+
+@dataclass(frozen=True)
+class JobView:
+    id: str
+    status: JobStatus
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    pipeline: str
+    settings: Mapping[str, Mapping[str, JSON]]
+    priority: int
+    outputs: tuple[str, ...]
+    image_count: int
+    callback_url: str | None
+    metadata: Mapping[str, JSON]
+    progress: float
+    seconds_left: float | None
+    engine: str | None
+    stages: tuple[StageView, ...]
+    warnings: tuple[Mapping[str, JSON], ...]
+    results: tuple[ResultFile, ...]
+    quality: Mapping[str, JSON]
+    error: ErrorView | None
+    attempts: int
+    request_id: str
+
+
+@dataclass(frozen=True)
+class AttemptView:
+    number: int
+    at: datetime
+    status_code: int | None
+    error: str | None
+    seconds: float
+    response_head: str
+
+
+@dataclass(frozen=True)
+class DeliveryView:
+    id: str
+    job_id: str
+    status: DeliveryStatus
+    url: str
+    body: Mapping[str, JSON]
+    next_attempt_at: datetime | None
+    attempts: tuple[AttemptView, ...]
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of jobs, newest first. `next_cursor` is opaque; None on the last page."""
+
+    jobs: tuple[JobView, ...]
+    next_cursor: str | None

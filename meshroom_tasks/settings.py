@@ -1,0 +1,238 @@
+"""One typed, frozen settings object: environment first, then secrets files, then `app_config.json`, then defaults.
+
+Every setting has an upper-case name in the environment (`DATA_DIR`), the same name as a file under the secrets
+folder, and, where the table `_CONFIG_PATHS` says so, a place in the JSON file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import sys
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+CommaSeparated = Annotated[tuple[str, ...], NoDecode]
+
+_CONFIG_PATHS = {
+    "log_level": ("logging", "level"),
+    "log_format": ("logging", "format"),
+    "aws_endpoint_url": ("aws", "endpoint_url"),
+    "aws_bucket_name": ("aws", "bucket_name"),
+    "broker_host": ("broker", "host"),
+    "broker_port": ("broker", "port"),
+    "broker_queue_name": ("broker", "queue_name"),
+    "meshroom_binary": ("meshroom", "binary"),
+    "meshroom_batch": ("meshroom", "batch"),
+    "meshroom_compute": ("meshroom", "compute"),
+    "pipelines_dir": ("meshroom", "pipeline_path"),
+    "workspace_dir": ("meshroom", "workspace_dir"),
+    "cpu_workers": ("meshroom", "resources", "max_concurrent_jobs"),
+    "stage_timeout_seconds": ("meshroom", "resources", "timeout_seconds"),
+}
+
+
+class _ConfigFileSource(PydanticBaseSettingsSource):
+    """The sections of `app_config.json` (or of the file that `APP_CONFIG` names), flattened to setting names."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        value: Any = self._content()
+        for key in _CONFIG_PATHS.get(field_name, (None,)):
+            value = value.get(key) if isinstance(value, dict) else None
+        return value, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        found = {name: self.get_field_value(None, name)[0] for name in _CONFIG_PATHS}
+        return {name: value for name, value in found.items() if value is not None}
+
+    def _content(self) -> dict[str, Any]:
+        path = Path(os.environ.get("APP_CONFIG", "app_config.json"))
+        if not path.is_file():
+            return {}
+        content = json.loads(path.read_text())
+        if not isinstance(content, dict):
+            raise ValueError(f"{path} must hold a JSON object")
+        return content
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", case_sensitive=False, hide_input_in_errors=True)
+
+    # Web
+    port: int = 8000
+    bind: str = "127.0.0.1"
+    public_url: str = ""
+    """Address under which clients reach the service; default `http://127.0.0.1:<port>`."""
+    x_api_key: SecretStr = SecretStr("")
+    flower_port: int = 5555
+
+    # Where things are kept
+    data_dir: Path = Path("data")
+    database_url: str = ""
+    storage_url: str = ""
+    workspace_dir: Path | None = None
+    pipelines_dir: Path = PROJECT / "pipelines"
+
+    # Broker
+    broker_url: str = ""
+    broker_host: str = ""
+    broker_port: int = 5672
+    broker_user: str = ""
+    broker_password: SecretStr = SecretStr("")
+    broker_queue_name: str = ""
+
+    # S3
+    aws_endpoint_url: str = ""
+    aws_bucket_name: str = "3d-generator"
+    aws_access_key_id: str = ""
+    aws_secret_access_key: SecretStr = SecretStr("")
+
+    # Engine
+    meshroom_binary: str = ""
+    meshroom_batch: str = ""
+    meshroom_compute: str = ""
+    engine_version: str = ""
+    """Overrides what the engine says of itself; part of every cache address."""
+    engine_threads: int = 0
+    stage_timeout_seconds: int = 0
+    """Upper bound for one chunk; 0: the limit of `pipelines/stages.toml`."""
+
+    # Workers
+    cpu_workers: int = 0
+    """Processes that run CPU (and, without a GPU worker, GPU) stages; 0: one for every two cores."""
+    worker_queues: CommaSeparated = ("ingest", "cpu", "gpu", "callback")
+    lease_seconds: float = 30.0
+    heartbeat_seconds: float = 2.0
+    sweep_seconds: float = 2.0
+    hint_seconds: float = 10.0
+    """A step that is ready and not taken for this long is announced again."""
+
+    # Ingest
+    image_private_hosts: CommaSeparated = ()
+    max_images: int = 500
+    min_images: int = 3
+    max_image_bytes: int = 100_000_000
+    max_image_pixels: int = 200_000_000
+    max_job_bytes: int = 20_000_000_000
+    image_timeout_seconds: float = 120.0
+    skip_bad_images: bool = False
+
+    # Callbacks
+    callback_private_hosts: CommaSeparated = ()
+    webhook_secret: SecretStr = SecretStr("")
+    callback_connect_seconds: float = 5.0
+    callback_total_seconds: float = 20.0
+    callback_schedule: CommaSeparated = ("0", "5", "30", "300", "1800", "7200", "18000", "36000", "36000")
+
+    # Logs
+    log_level: str = "INFO"
+    log_format: str = "console"
+
+    @field_validator("worker_queues", "image_private_hosts", "callback_private_hosts", "callback_schedule", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip().lower() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("data_dir", "workspace_dir", "pipelines_dir", mode="after")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return value.expanduser().resolve() if value is not None else None
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], **sources: PydanticBaseSettingsSource
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (
+            sources["init_settings"],
+            sources["env_settings"],
+            sources["file_secret_settings"],
+            _ConfigFileSource(settings_cls),
+        )
+
+    @property
+    def base_url(self) -> str:
+        return (self.public_url or f"http://127.0.0.1:{self.port}").rstrip("/")
+
+    @property
+    def database(self) -> str:
+        """SQLAlchemy URL."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'jobs.sqlite'}"
+
+    @property
+    def storage(self) -> str:
+        return self.storage_url or (self.data_dir / "storage").as_uri()
+
+    @property
+    def workspace(self) -> Path:
+        return self.workspace_dir or self.data_dir / "workspace"
+
+    @property
+    def broker(self) -> str:
+        if self.broker_url:
+            return self.broker_url
+        if self.broker_host:
+            secret = self.broker_password.get_secret_value()
+            return f"amqp://{self.broker_user}:{secret}@{self.broker_host}:{self.broker_port}//"
+        return "filesystem://"
+
+    @property
+    def worker_processes(self) -> int:
+        return self.cpu_workers or max(1, (os.cpu_count() or 2) // 2)
+
+    @property
+    def threads_per_engine(self) -> int:
+        return self.engine_threads or max(1, (os.cpu_count() or 1) // self.worker_processes)
+
+    @property
+    def batch_command(self) -> tuple[str, ...]:
+        """The command that plans a graph: as set, else Meshroom's on PATH, else the CPU engine."""
+        return self._command(self.meshroom_batch, "meshroom_batch")
+
+    @property
+    def compute_command(self) -> tuple[str, ...]:
+        """The command that computes one chunk."""
+        return self._command(self.meshroom_compute, "meshroom_compute")
+
+    def _command(self, configured: str, name: str) -> tuple[str, ...]:
+        if configured:
+            return tuple(shlex.split(configured))
+        if self.meshroom_binary:
+            return (str(Path(self.meshroom_binary) / name),)
+        if (found := shutil.which(name)) is not None:
+            return (found,)
+        return (sys.executable, "-m", f"meshroom_tasks.cpu_engine.{name}")
+
+    def as_environment(self) -> dict[str, str]:
+        """What a child process must see to come to the same settings (secrets included: never log it)."""
+        environment = {}
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, SecretStr):
+                value = value.get_secret_value()
+            if isinstance(value, tuple):
+                value = ",".join(value)
+            if value is not None and value != "":
+                environment[name.upper()] = str(value)
+        return environment
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings anew; `overrides` win over everything."""
+    secrets = Path(os.environ.get("SECRETS_DIR", "/run/secrets"))
+    return Settings(_secrets_dir=secrets if secrets.is_dir() else None, **overrides)
+
+
+@lru_cache(maxsize=1)
+def current_settings() -> Settings:
+    """The settings of this process, read once."""
+    return load_settings()
