@@ -68,6 +68,19 @@ class SettingInvalid(RequestRefused):
     code = "setting_invalid"
 
 
+class GraphInvalid(ServiceError):
+    """A pipeline's template or a planned graph that cannot be read: whoever runs the service has to mend it."""
+
+    code = "graph_invalid"
+    retry = NEVER
+
+
+class UrlInvalid(RequestRefused):
+    """A URL that cannot be used whatever it names: malformed, too long, with user info."""
+
+    code = "url_invalid"
+
+
 class AddressNotAllowed(RequestRefused):
     """One message for every blocked address: the service is no port scanner."""
 

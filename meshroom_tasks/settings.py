@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -38,6 +38,9 @@ _CONFIG_PATHS = {
     "cpu_workers": ("meshroom", "resources", "max_concurrent_jobs"),
     "stage_timeout_seconds": ("meshroom", "resources", "timeout_seconds"),
 }
+
+
+_LISTS = ("worker_queues", "image_private_hosts", "callback_private_hosts", "callback_schedule")
 
 
 class _ConfigFileSource(PydanticBaseSettingsSource):
@@ -136,7 +139,7 @@ class Settings(BaseSettings):
     log_level: str = "INFO"
     log_format: str = "console"
 
-    @field_validator("worker_queues", "image_private_hosts", "callback_private_hosts", "callback_schedule", mode="before")
+    @field_validator(*_LISTS, mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -150,14 +153,14 @@ class Settings(BaseSettings):
 
     @classmethod
     def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], **sources: PydanticBaseSettingsSource
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (
-            sources["init_settings"],
-            sources["env_settings"],
-            sources["file_secret_settings"],
-            _ConfigFileSource(settings_cls),
-        )
+        return (init_settings, env_settings, file_secret_settings, _ConfigFileSource(settings_cls))
 
     @property
     def base_url(self) -> str:
@@ -229,7 +232,8 @@ class Settings(BaseSettings):
 def load_settings(**overrides: Any) -> Settings:
     """Read the settings anew; `overrides` win over everything."""
     secrets = Path(os.environ.get("SECRETS_DIR", "/run/secrets"))
-    return Settings(_secrets_dir=secrets if secrets.is_dir() else None, **overrides)
+    found: dict[str, Any] = {"_secrets_dir": secrets} if secrets.is_dir() else {}
+    return Settings(**found, **overrides)
 
 
 @lru_cache(maxsize=1)

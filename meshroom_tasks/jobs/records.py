@@ -85,11 +85,28 @@ class Work:
     chunked: bool = False
     reads: tuple[ReadItem, ...] = ()
     reads_photos: bool = False
+    refresh: bool = False
+    """Compute it even when the stage cache has it: the operator asked for it."""
+
+
+@dataclass(frozen=True)
+class PlannedWork:
+    """One stage of a planned graph with the policy it runs under. `reads` names the stages whose outputs it reads."""
+
+    name: str
+    node_type: str
+    uid: str
+    chunk_count: int
+    chunked: bool
+    reads: tuple[str, ...]
+    reads_photos: bool
+    queue: str
+    weight: float
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What one chunk cost: wall and CPU seconds of its whole process tree, peak resident bytes of its largest process."""
+    """What one chunk cost: seconds of its whole process tree, peak resident bytes of its largest process."""
 
     wall_seconds: float
     cpu_seconds: float

@@ -1,0 +1,37 @@
+"""The content address of a chunk's outputs. Pure.
+
+An engine's uid names what was asked for, not the bytes: engines are not deterministic. So an address also carries the
+lineage, a hash of the digests of all bundles that the chunk read, and one uid computed from other bytes is another
+entry.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from meshroom_tasks.jobs.records import ReadItem
+
+_LINEAGE_DIGITS = 24
+
+
+@dataclass(frozen=True)
+class Address:
+    engine: str
+    photos_digest: str
+    node_type: str
+    uid: str
+    chunk: int
+    lineage: str
+
+    @property
+    def key(self) -> str:
+        return f"cache/{self.engine}/{self.photos_digest}/{self.node_type}/{self.uid}/{self.chunk}/{self.lineage}"
+
+
+def lineage_of(reads: Iterable[ReadItem]) -> str:
+    """Hash of the bundles read, whatever their order; hexadecimal."""
+    items = sorted((item.node_type, item.uid, item.chunk, item.digest) for item in reads)
+    return hashlib.sha256(json.dumps(items).encode()).hexdigest()[:_LINEAGE_DIGITS]

@@ -1,0 +1,133 @@
+"""What all parts of the job store share: the database, the clock, the lock of a job, the outbox."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from meshroom_tasks.errors import NotFound
+from meshroom_tasks.jobs import tables
+from meshroom_tasks.jobs.database import Database
+from meshroom_tasks.jobs.records import ErrorView
+from meshroom_tasks.jobs.states import StepEvent, sources
+
+Row = sa.Row[Any]
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def new_token() -> str:
+    return uuid.uuid4().hex
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long a holder may be silent, and how long a hint may go unheeded before it is sent again."""
+
+    lease: timedelta = timedelta(seconds=30)
+    hint: timedelta = timedelta(seconds=10)
+    longest_hint: timedelta = timedelta(minutes=2)
+
+
+class StoreBase:
+    """Base of the parts of the store; every public method of a part is one transaction."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        timing: Timing = Timing(),
+        base_url: str = "http://127.0.0.1:8000",
+        clock: Clock = utc_now,
+    ) -> None:
+        self.database = database
+        self.timing = timing
+        self.base_url = base_url
+        self.now = clock
+
+    def _lock_job(self, connection: sa.Connection, job_id: str) -> Row:
+        """The job's row, held until the transaction ends: whoever changes a job's steps holds it."""
+        found = connection.execute(
+            sa.select(tables.job).where(tables.job.c.id == job_id).with_for_update()
+        ).one_or_none()
+        if found is None:
+            raise NotFound("there is no such job", job_id=job_id)
+        return found
+
+    def _update_job(self, connection: sa.Connection, job_id: str, **values: Any) -> None:
+        connection.execute(
+            sa.update(tables.job).where(tables.job.c.id == job_id).values(updated_at=self.now(), **values)
+        )
+
+    def _open_steps(self, connection: sa.Connection, job: Row, *which: sa.ColumnElement[bool]) -> None:
+        """Make the job's blocked steps that match ready, and announce them."""
+        opened = connection.execute(
+            sa.update(tables.step)
+            .where(tables.step.c.job_id == job.id, tables.step.c.state.in_(sources(StepEvent.OPEN)), *which)
+            .values(state="ready", not_before=None, hints=0, next_hint_at=self.now() + self.timing.hint)
+            .returning(tables.step)
+        ).all()
+        for step in sorted(opened, key=lambda step: step.chunk):
+            self._announce(connection, job, step)
+
+    def _announce(self, connection: sa.Connection, job: Row, step: Row) -> None:
+        """Write the hint that a worker should look at the step; it is sent after the commit."""
+        chunk = f" {step.chunk + 1}" if step.kind == "chunk" else ""
+        connection.execute(
+            sa.insert(tables.outbox).values(
+                task=step.kind,
+                subject=step.id,
+                queue=step.queue,
+                label=f"{step.stage or step.kind}{chunk} of job {job.id[:8]}",
+                priority=job.priority,
+                job_id=job.id,
+                request_id=job.request_id,
+            )
+        )
+
+    def _announce_delivery(self, connection: sa.Connection, job: Row, delivery_id: str) -> None:
+        connection.execute(
+            sa.insert(tables.outbox).values(
+                task="callback",
+                subject=delivery_id,
+                queue="callback",
+                label=f"callback of job {job.id[:8]}",
+                priority=job.priority,
+                job_id=job.id,
+                request_id=job.request_id,
+            )
+        )
+
+    def _cancel_waiting_steps(self, connection: sa.Connection, job_id: str) -> None:
+        connection.execute(
+            sa.update(tables.step)
+            .where(tables.step.c.job_id == job_id, tables.step.c.state.in_(sources(StepEvent.CANCEL)))
+            .where(tables.step.c.state != "running")
+            .values(state="cancelled", next_hint_at=None, finished_at=self.now())
+        )
+
+
+def error_json(error: ErrorView) -> dict[str, Any]:
+    return {
+        "code": error.code,
+        "message": error.message,
+        "stage": error.stage,
+        "chunk": error.chunk,
+        "worker": error.worker,
+        "log_tail": list(error.log_tail),
+        "context": dict(error.context),
+    }
+
+
+def error_view(value: dict[str, Any] | None) -> ErrorView | None:
+    if value is None:
+        return None
+    return ErrorView(**{**value, "log_tail": tuple(value["log_tail"])})

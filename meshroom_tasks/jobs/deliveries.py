@@ -1,0 +1,134 @@
+"""Deliveries of callbacks: one row tells a client one thing; each attempt to tell it is a row of its own."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from meshroom_tasks.errors import NotFound
+from meshroom_tasks.jobs import tables
+from meshroom_tasks.jobs.base import Row, StoreBase, new_token
+from meshroom_tasks.jobs.records import AttemptView, DeliveryStatus, DeliveryView
+
+_LEASE = timedelta(seconds=90)
+
+
+@dataclass(frozen=True)
+class DueDelivery:
+    """A claimed delivery. `body` is the exact text to send; `attempt` counts from 1."""
+
+    id: str
+    job_id: str
+    url: str
+    body: str
+    attempt: int
+    token: str
+
+
+class Deliveries(StoreBase):
+    def claim_delivery(self, delivery_id: str) -> DueDelivery | None:
+        """Take the delivery if it is due; None when it is not, or when another worker is at it."""
+        now, token = self.now(), new_token()
+        free = tables.delivery.c.lease_until.is_(None) | (tables.delivery.c.lease_until < now)
+        with self.database.transaction() as connection:
+            row = connection.execute(
+                sa.update(tables.delivery)
+                .where(
+                    tables.delivery.c.id == delivery_id,
+                    tables.delivery.c.status == "pending",
+                    tables.delivery.c.next_attempt_at <= now,
+                    free,
+                )
+                .values(token=token, lease_until=now + _LEASE, next_hint_at=now + _LEASE)
+                .returning(tables.delivery)
+            ).one_or_none()
+        if row is None:
+            return None
+        return DueDelivery(row.id, row.job_id, row.url, row.body, row.attempts + 1, token)
+
+    def record_attempt(
+        self, due: DueDelivery, attempt: AttemptView, status: DeliveryStatus, next_attempt_at: datetime | None
+    ) -> bool:
+        """Write down what became of one POST and when the next is due; False when the claim is no longer valid."""
+        with self.database.transaction() as connection:
+            kept = connection.execute(
+                sa.update(tables.delivery)
+                .where(tables.delivery.c.id == due.id, tables.delivery.c.token == due.token)
+                .values(
+                    status=status,
+                    attempts=due.attempt,
+                    next_attempt_at=next_attempt_at,
+                    next_hint_at=next_attempt_at,
+                    token=None,
+                    lease_until=None,
+                )
+            ).rowcount
+            if kept:
+                connection.execute(
+                    sa.insert(tables.delivery_attempt).values(
+                        delivery_id=due.id,
+                        number=attempt.number,
+                        at=attempt.at,
+                        status_code=attempt.status_code,
+                        error=attempt.error,
+                        seconds=attempt.seconds,
+                        response_head=attempt.response_head,
+                    )
+                )
+        return bool(kept)
+
+    def deliveries(self, job_id: str) -> tuple[DeliveryView, ...]:
+        with self.database.snapshot() as connection:
+            if connection.execute(sa.select(tables.job.c.id).where(tables.job.c.id == job_id)).first() is None:
+                raise NotFound("there is no such job", job_id=job_id)
+            rows = connection.execute(
+                sa.select(tables.delivery)
+                .where(tables.delivery.c.job_id == job_id)
+                .order_by(tables.delivery.c.created_at)
+            ).all()
+            return tuple(_delivery_view(connection, row) for row in rows)
+
+    def redeliver(self, job_id: str, delivery_id: str) -> DeliveryView:
+        """Send it again from the start of the schedule, whatever became of it; same id, new timestamp."""
+        now = self.now()
+        with self.database.transaction() as connection:
+            row = connection.execute(
+                sa.update(tables.delivery)
+                .where(tables.delivery.c.id == delivery_id, tables.delivery.c.job_id == job_id)
+                .values(
+                    status="pending",
+                    attempts=0,
+                    next_attempt_at=now,
+                    next_hint_at=now + self.timing.hint,
+                    token=None,
+                    lease_until=None,
+                )
+                .returning(tables.delivery)
+            ).one_or_none()
+            if row is None:
+                raise NotFound("the job has no such delivery", job_id=job_id, delivery_id=delivery_id)
+            self._announce_delivery(connection, self._lock_job(connection, job_id), delivery_id)
+            return _delivery_view(connection, row)
+
+
+def _delivery_view(connection: sa.Connection, row: Row) -> DeliveryView:
+    attempts = connection.execute(
+        sa.select(tables.delivery_attempt)
+        .where(tables.delivery_attempt.c.delivery_id == row.id)
+        .order_by(tables.delivery_attempt.c.id)
+    ).all()
+    return DeliveryView(
+        id=row.id,
+        job_id=row.job_id,
+        status=row.status,
+        url=row.url,
+        body=json.loads(row.body),
+        next_attempt_at=row.next_attempt_at,
+        attempts=tuple(
+            AttemptView(item.number, item.at, item.status_code, item.error, item.seconds, item.response_head)
+            for item in attempts
+        ),
+    )

@@ -1,0 +1,60 @@
+"""How a job ends: its last status and the delivery that tells the client, in the transaction that ends it."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from meshroom_tasks.jobs import tables
+from meshroom_tasks.jobs.base import Row, StoreBase, error_json
+from meshroom_tasks.jobs.notices import completed_notice, failed_notice
+from meshroom_tasks.jobs.records import ErrorView, JobStatus, ResultFile
+
+CANCELLED = ErrorView(code="job_cancelled", message="The job was cancelled on request.")
+
+
+class Endings(StoreBase):
+    def _complete_job(
+        self, connection: sa.Connection, job: Row, results: Sequence[ResultFile], quality: Mapping[str, Any]
+    ) -> None:
+        files = [vars(item) for item in results]
+        self._end(connection, job, "completed", results=files, quality=dict(quality), error=None)
+        self._notify(connection, job, completed_notice(job.id, job.metadata, results, self.base_url))
+
+    def _fail_job(self, connection: sa.Connection, job: Row, error: ErrorView) -> None:
+        self._end(connection, job, "failed", error=error_json(error))
+        self._notify(connection, job, failed_notice(job.id, job.metadata, error))
+
+    def _cancel_job_if_idle(self, connection: sa.Connection, job: Row) -> None:
+        """A job is cancelled when nothing of it runs any more, and not before."""
+        running = sa.exists().where(tables.step.c.job_id == job.id, tables.step.c.state == "running")
+        if not connection.execute(sa.select(running)).scalar_one():
+            self._end(connection, job, "cancelled", error=error_json(CANCELLED))
+            self._notify(connection, job, failed_notice(job.id, job.metadata, CANCELLED))
+
+    def _end(self, connection: sa.Connection, job: Row, status: JobStatus, **values: Any) -> None:
+        self._cancel_waiting_steps(connection, job.id)
+        self._update_job(connection, job.id, status=status, finished_at=self.now(), **values)
+
+    def _notify(self, connection: sa.Connection, job: Row, body: Mapping[str, Any]) -> None:
+        if job.callback_url is None:
+            return
+        delivery_id = f"msg_{uuid.uuid4().hex}"
+        now = self.now()
+        connection.execute(
+            sa.insert(tables.delivery).values(
+                id=delivery_id,
+                job_id=job.id,
+                status="pending",
+                url=job.callback_url,
+                body=json.dumps(body, ensure_ascii=False, separators=(",", ":")),
+                created_at=now,
+                next_attempt_at=now,
+                next_hint_at=now + self.timing.hint,
+            )
+        )
+        self._announce_delivery(connection, job, delivery_id)

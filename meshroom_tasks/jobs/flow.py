@@ -1,0 +1,68 @@
+"""What comes next in a job: ingest, plan, the stages as their inputs become complete, results."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import sqlalchemy as sa
+
+from meshroom_tasks.jobs import tables
+from meshroom_tasks.jobs.addresses import Address, lineage_of
+from meshroom_tasks.jobs.base import Row
+from meshroom_tasks.jobs.endings import Endings
+from meshroom_tasks.jobs.records import ReadItem
+from meshroom_tasks.jobs.states import stages_to_open
+
+_FIXED_ORDER = ("ingest", "plan")
+
+
+class Flow(Endings):
+    def _open_next(self, connection: sa.Connection, job: Row) -> None:
+        """Open every blocked step whose predecessors are all done."""
+        steps = list(connection.execute(sa.select(tables.step).where(tables.step.c.job_id == job.id)))
+        unfinished = {step.kind for step in steps if step.state != "done"}
+        kind = tables.step.c.kind
+        for fixed in _FIXED_ORDER:
+            if fixed in unfinished:
+                self._open_steps(connection, job, kind == fixed)
+                return
+        if "chunk" not in unfinished:
+            self._open_steps(connection, job, kind == "results")
+            return
+        stages = self._stages(connection, job.id)
+        for name in stages_to_open(
+            {row.name: row.reads for row in stages},
+            unfinished={step.stage for step in steps if step.kind == "chunk" and step.state != "done"},
+            blocked={step.stage for step in steps if step.kind == "chunk" and step.state == "blocked"},
+        ):
+            stage = next(row for row in stages if row.name == name)
+            self._give_addresses(connection, job, stage, self._entries_of(stages, steps, stage.reads))
+            self._open_steps(connection, job, tables.step.c.stage == name)
+
+    def _give_addresses(self, connection: sa.Connection, job: Row, stage: Row, reads: Sequence[ReadItem]) -> None:
+        lineage = lineage_of(reads)
+        for chunk in range(stage.chunk_count):
+            address = Address(job.engine, job.photos_digest, stage.node_type, stage.uid, chunk, lineage)
+            connection.execute(
+                sa.update(tables.step)
+                .where(tables.step.c.job_id == job.id, tables.step.c.stage == stage.name, tables.step.c.chunk == chunk)
+                .values(address=address.key)
+            )
+
+    def _reads_of(self, connection: sa.Connection, job_id: str, names: Collection[str]) -> tuple[ReadItem, ...]:
+        """The stored chunks of the stages `names`, in the order of the graph."""
+        chunks = sa.select(tables.step).where(tables.step.c.job_id == job_id, tables.step.c.stage.in_(names))
+        return self._entries_of(self._stages(connection, job_id), list(connection.execute(chunks)), names)
+
+    @staticmethod
+    def _entries_of(stages: Sequence[Row], steps: Sequence[Row], names: Collection[str]) -> tuple[ReadItem, ...]:
+        return tuple(
+            ReadItem(stage.node_type, stage.uid, step.chunk, step.entry["digest"], step.entry["bundle_key"])
+            for stage in stages
+            if stage.name in names
+            for step in sorted((step for step in steps if step.stage == stage.name), key=lambda step: step.chunk)
+        )
+
+    def _stages(self, connection: sa.Connection, job_id: str) -> list[Row]:
+        query = sa.select(tables.stage).where(tables.stage.c.job_id == job_id).order_by(tables.stage.c.position)
+        return list(connection.execute(query))

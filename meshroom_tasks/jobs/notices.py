@@ -1,0 +1,48 @@
+"""The body of the callback that tells a client how its job ended. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from meshroom_tasks.jobs.records import ErrorView, ResultFile
+
+MAIN_RESULT = "texturedMesh.obj"
+
+
+def result_url(base_url: str, job_id: str, name: str) -> str:
+    """The address of one result. It needs no key: the job id cannot be guessed."""
+    return f"{base_url}/results/{job_id}/{name}"
+
+
+def completed_notice(
+    job_id: str, metadata: Mapping[str, Any], results: Sequence[ResultFile], base_url: str
+) -> dict[str, Any]:
+    names = [item.name for item in results]
+    main = MAIN_RESULT if MAIN_RESULT in names else next(iter(names), MAIN_RESULT)
+    return {
+        "job_id": job_id,
+        "status": "completed",
+        "result_url": result_url(base_url, job_id, main),
+        "metadata": metadata,
+        "results": [
+            {
+                "name": item.name,
+                "url": result_url(base_url, job_id, item.name),
+                "size": item.size,
+                "sha256": item.sha256,
+                "media_type": item.media_type,
+            }
+            for item in results
+        ],
+    }
+
+
+def failed_notice(job_id: str, metadata: Mapping[str, Any], error: ErrorView) -> dict[str, Any]:
+    return {
+        "job_id": job_id,
+        "status": "failed",
+        "error": error.message,
+        "error_code": error.code,
+        "metadata": metadata,
+    }

@@ -1,0 +1,29 @@
+"""The job store: every transaction on jobs has its one home in one of its parts."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from meshroom_tasks.jobs.base import Timing
+from meshroom_tasks.jobs.database import Database
+from meshroom_tasks.jobs.deliveries import Deliveries
+from meshroom_tasks.jobs.outbox import Outbox
+from meshroom_tasks.jobs.submission import Submission
+from meshroom_tasks.jobs.views import Views
+from meshroom_tasks.jobs.work import WorkStore
+from meshroom_tasks.settings import Settings
+
+
+class JobStore(Submission, WorkStore, Deliveries, Outbox, Views):
+    """SQL is the truth about what is wanted."""
+
+
+def open_store(settings: Settings) -> JobStore:
+    """The store of this deployment. SQLite is brought up to date here; a server's schema is only checked."""
+    database = Database(settings.database)
+    if database.is_sqlite:
+        database.upgrade()
+    else:
+        database.require_current()
+    timing = Timing(lease=timedelta(seconds=settings.lease_seconds), hint=timedelta(seconds=settings.hint_seconds))
+    return JobStore(database, timing=timing, base_url=settings.base_url)

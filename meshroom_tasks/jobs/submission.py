@@ -1,0 +1,135 @@
+"""What a client does to a job: submit, cancel, requeue, delete."""
+
+from __future__ import annotations
+
+import uuid
+
+import sqlalchemy as sa
+
+from meshroom_tasks.errors import Conflict, RequestRefused
+from meshroom_tasks.jobs import tables
+from meshroom_tasks.jobs.base import Row, new_token
+from meshroom_tasks.jobs.flow import Flow
+from meshroom_tasks.jobs.records import NewJob
+from meshroom_tasks.jobs.states import ENDED, StepEvent, downstream_of, sources
+
+
+class Submission(Flow):
+    def submit(self, new: NewJob) -> str:
+        """Record the job, its first step and the hint for it; returns the job's id."""
+        job_id, now = str(uuid.uuid4()), self.now()
+        with self.database.transaction() as connection:
+            connection.execute(
+                sa.insert(tables.job).values(
+                    id=job_id,
+                    status="queued",
+                    created_at=now,
+                    updated_at=now,
+                    request_id=new.request_id,
+                    pipeline=new.pipeline,
+                    priority=new.priority,
+                    image_urls=list(new.image_urls),
+                    settings={node: dict(values) for node, values in new.settings.items()},
+                    outputs=list(new.outputs),
+                    metadata=dict(new.metadata),
+                    callback_url=new.callback_url,
+                )
+            )
+            for kind in ("ingest", "plan", "results"):
+                connection.execute(
+                    sa.insert(tables.step).values(
+                        id=new_token(), job_id=job_id, kind=kind, queue="ingest", state="blocked"
+                    )
+                )
+            self._open_next(connection, self._lock_job(connection, job_id))
+        return job_id
+
+    def cancel(self, job_id: str) -> None:
+        """Nothing of the job starts any more; it is cancelled once what runs has stopped."""
+        with self.database.transaction() as connection:
+            job = self._lock_job(connection, job_id)
+            if job.status in ENDED:
+                raise Conflict(f"the job is already {job.status}; there is nothing to cancel", job_id=job_id)
+            self._update_job(connection, job_id, cancel_requested=True)
+            self._cancel_waiting_steps(connection, job_id)
+            self._cancel_job_if_idle(connection, job)
+
+    def requeue(self, job_id: str, from_stage: str | None = None) -> None:
+        """Run an ended job again; what was finished before `from_stage` is kept.
+
+        Without `from_stage`, what did not finish runs. With it, the stage and all that follows from it are computed
+        anew, even where their results are in the stage cache.
+        """
+        with self.database.transaction() as connection:
+            job = self._lock_job(connection, job_id)
+            if job.status not in ENDED:
+                raise Conflict(f"the job is {job.status}; cancel it first, or wait for its end", job_id=job_id)
+            if from_stage is None:
+                if job.status == "completed":
+                    raise Conflict("the job is completed; name the stage to start from", job_id=job_id)
+                self._reset(connection, job, tables.step.c.state != "done", refresh=False)
+            else:
+                self._reset(connection, job, self._from(connection, job, from_stage), refresh=True)
+            self._update_job(
+                connection,
+                job_id,
+                status="queued",
+                cancel_requested=False,
+                attempts=job.attempts + 1,
+                started_at=None,
+                finished_at=None,
+                error=None,
+                results=None,
+            )
+            self._open_next(connection, self._lock_job(connection, job_id))
+
+    def delete(self, job_id: str) -> None:
+        """Forget an ended job and its deliveries."""
+        with self.database.transaction() as connection:
+            job = self._lock_job(connection, job_id)
+            if job.status not in ENDED:
+                raise Conflict(f"the job is {job.status}; cancel it before you delete it", job_id=job_id)
+            connection.execute(sa.delete(tables.job).where(tables.job.c.id == job_id))
+
+    def _from(self, connection: sa.Connection, job: Row, from_stage: str) -> sa.ColumnElement[bool]:
+        """The steps of `from_stage` (a node, a node type, or ingest, plan, results) and of all that follows from it."""
+        kind = tables.step.c.kind
+        if from_stage in ("ingest", "plan", "results"):
+            kinds = ("ingest", "plan", "chunk", "results")
+            return kind.in_(kinds[kinds.index(from_stage) :]) if from_stage != "results" else kind == "results"
+        stages = self._stages(connection, job.id)
+        named = [row.name for row in stages if from_stage in (row.name, row.node_type)]
+        if not named:
+            known = ", ".join(dict.fromkeys(row.node_type for row in stages)) or "ingest"
+            raise RequestRefused(f"the job has no stage {from_stage!r}; it has {known}", from_stage=from_stage)
+        touched = downstream_of(named[0], {row.name: row.reads for row in stages})
+        return tables.step.c.stage.in_(touched) | (kind == "results")
+
+    def _reset(self, connection: sa.Connection, job: Row, which: sa.ColumnElement[bool], *, refresh: bool) -> None:
+        reset = sa.update(tables.step).where(
+            tables.step.c.job_id == job.id, tables.step.c.state.in_(sources(StepEvent.RESET)), which
+        )
+        rows = connection.execute(
+            reset.values(
+                state="blocked",
+                attempts=0,
+                token=None,
+                worker=None,
+                lease_until=None,
+                not_before=None,
+                address=None,
+                refresh=refresh,
+                progress=0.0,
+                cached=False,
+                entry=None,
+                error=None,
+                started_at=None,
+                finished_at=None,
+            ).returning(tables.step.c.kind)
+        ).all()
+        if any(row.kind == "plan" for row in rows):
+            # A new plan writes its stages and chunks anew.
+            connection.execute(
+                sa.delete(tables.step).where(tables.step.c.job_id == job.id, tables.step.c.kind == "chunk")
+            )
+            connection.execute(sa.delete(tables.stage).where(tables.stage.c.job_id == job.id))

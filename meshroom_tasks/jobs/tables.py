@@ -1,0 +1,171 @@
+"""The tables of the job store.
+
+A step is the unit that a worker claims: `ingest`, `plan`, one chunk of a stage, or `results`. What follows from other
+rows (whether a stage is finished, what it waits for) is not stored but asked, under the lock of the job's row.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Dialect
+
+
+class UtcTime(sa.TypeDecorator[datetime]):
+    """Aware UTC datetimes, also on SQLite, which keeps no time zone."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value.astimezone(UTC) if value is not None else None
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _job_id(**options: Any) -> sa.Column[str]:
+    return sa.Column("job_id", sa.String(36), sa.ForeignKey("job.id", ondelete="CASCADE"), nullable=False, **options)
+
+
+job = sa.Table(
+    "job",
+    metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("cancel_requested", sa.Boolean, nullable=False, default=False),
+    sa.Column("attempts", sa.Integer, nullable=False, default=1),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("updated_at", UtcTime, nullable=False),
+    sa.Column("started_at", UtcTime),
+    sa.Column("finished_at", UtcTime),
+    sa.Column("request_id", sa.String(64), nullable=False),
+    sa.Column("pipeline", sa.String(64), nullable=False),
+    sa.Column("priority", sa.Integer, nullable=False),
+    sa.Column("image_urls", sa.JSON, nullable=False),
+    sa.Column("settings", sa.JSON, nullable=False),
+    sa.Column("outputs", sa.JSON, nullable=False),
+    sa.Column("metadata", sa.JSON, nullable=False),
+    sa.Column("callback_url", sa.Text),
+    sa.Column("engine", sa.String(128)),
+    sa.Column("photos_digest", sa.String(64)),
+    sa.Column("photos", sa.JSON),
+    sa.Column("warnings", sa.JSON, nullable=False, default=list),
+    sa.Column("results", sa.JSON),
+    sa.Column("quality", sa.JSON),
+    sa.Column("error", sa.JSON),
+    sa.Index(None, "created_at", "id"),
+    sa.Index(None, "status"),
+)
+
+stage = sa.Table(
+    "stage",
+    metadata,
+    _job_id(primary_key=True),
+    sa.Column("name", sa.String(128), primary_key=True),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("node_type", sa.String(128), nullable=False),
+    sa.Column("uid", sa.String(64), nullable=False),
+    sa.Column("chunk_count", sa.Integer, nullable=False),
+    sa.Column("chunked", sa.Boolean, nullable=False),
+    sa.Column("reads", sa.JSON, nullable=False),
+    sa.Column("reads_photos", sa.Boolean, nullable=False),
+    sa.Column("weight", sa.Float, nullable=False),
+)
+
+step = sa.Table(
+    "step",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    _job_id(),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("stage", sa.String(128)),
+    sa.Column("chunk", sa.Integer, nullable=False, default=0),
+    sa.Column("queue", sa.String(64), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False, default=0),
+    sa.Column("token", sa.String(32)),
+    sa.Column("worker", sa.String(255)),
+    sa.Column("lease_until", UtcTime),
+    sa.Column("not_before", UtcTime),
+    sa.Column("next_hint_at", UtcTime),
+    sa.Column("hints", sa.Integer, nullable=False, default=0),
+    sa.Column("address", sa.String(512)),
+    sa.Column("refresh", sa.Boolean, nullable=False, default=False),
+    sa.Column("progress", sa.Float, nullable=False, default=0.0),
+    sa.Column("cached", sa.Boolean, nullable=False, default=False),
+    sa.Column("entry", sa.JSON),
+    sa.Column("error", sa.JSON),
+    sa.Column("started_at", UtcTime),
+    sa.Column("finished_at", UtcTime),
+    sa.Index(None, "job_id", "stage"),
+    sa.Index(None, "state", "next_hint_at"),
+    sa.Index(None, "state", "lease_until"),
+    # Two jobs that need the same chunk: one computes, the other waits. The database decides which.
+    sa.Index(
+        "ux_step_running_address",
+        "address",
+        unique=True,
+        sqlite_where=sa.text("state = 'running'"),
+        postgresql_where=sa.text("state = 'running'"),
+    ),
+)
+
+outbox = sa.Table(
+    "outbox",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("task", sa.String(64), nullable=False),
+    sa.Column("subject", sa.String(64), nullable=False),
+    sa.Column("queue", sa.String(64), nullable=False),
+    sa.Column("label", sa.String(200), nullable=False),
+    sa.Column("priority", sa.Integer, nullable=False),
+    sa.Column("job_id", sa.String(36), nullable=False),
+    sa.Column("request_id", sa.String(64), nullable=False),
+    sa.Column("taken_until", UtcTime),
+)
+
+delivery = sa.Table(
+    "delivery",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    _job_id(),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False, default=0),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("next_attempt_at", UtcTime),
+    sa.Column("next_hint_at", UtcTime),
+    sa.Column("token", sa.String(32)),
+    sa.Column("lease_until", UtcTime),
+    sa.Index(None, "job_id"),
+    sa.Index(None, "status", "next_attempt_at"),
+)
+
+delivery_attempt = sa.Table(
+    "delivery_attempt",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("delivery_id", sa.String(64), sa.ForeignKey("delivery.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("at", UtcTime, nullable=False),
+    sa.Column("status_code", sa.Integer),
+    sa.Column("error", sa.Text),
+    sa.Column("seconds", sa.Float, nullable=False),
+    sa.Column("response_head", sa.Text, nullable=False),
+    sa.Index(None, "delivery_id"),
+)

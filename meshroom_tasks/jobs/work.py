@@ -1,0 +1,324 @@
+"""What a worker does to a step: claim, heartbeat, finish, fail; and what the sweeper does when a worker is gone.
+
+A claim hands out a fencing token; every later word about the step is accepted only with the current one, so that a
+holder that was given up can neither finish nor fail what another has taken over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from meshroom_tasks.errors import Draining, JobCancelled, LeaseLost, ServiceError, WorkerLost
+from meshroom_tasks.jobs import tables
+from meshroom_tasks.jobs.base import Row, error_json, new_token
+from meshroom_tasks.jobs.flow import Flow
+from meshroom_tasks.jobs.records import Entry, ErrorView, Photo, PlannedWork, ResultFile, Work
+from meshroom_tasks.jobs.states import ENDED, StepEvent, sources
+
+
+class WorkStore(Flow):
+    def claim(self, step_id: str, worker: str) -> Work | None:
+        """Take the step, if it is ready and nobody computes the same chunk for another job; None otherwise."""
+        now, token = self.now(), new_token()
+        with self.database.transaction() as connection:
+            job_id = connection.execute(
+                sa.select(tables.step.c.job_id).where(tables.step.c.id == step_id)
+            ).scalar_one_or_none()
+            if job_id is None:
+                return None
+            job = self._lock_job(connection, job_id)
+            due = tables.step.c.not_before.is_(None) | (tables.step.c.not_before <= now)
+            take = (
+                sa.update(tables.step)
+                .where(tables.step.c.id == step_id, tables.step.c.state.in_(sources(StepEvent.CLAIM)), due)
+                .values(
+                    state="running",
+                    token=token,
+                    worker=worker,
+                    lease_until=now + self.timing.lease,
+                    next_hint_at=None,
+                    attempts=tables.step.c.attempts + 1,
+                    started_at=now,
+                    progress=0.0,
+                )
+                .returning(tables.step)
+            )
+            try:
+                with connection.begin_nested():
+                    step = connection.execute(take).one_or_none()
+            except sa.exc.IntegrityError:  # The address is being computed for another job: its end sends a hint.
+                return None
+            if step is None:
+                return None
+            if job.status == "queued":
+                self._update_job(connection, job.id, status="running", started_at=now)
+            return self._work(connection, job, step)
+
+    def heartbeat(self, work: Work, progress: float) -> ServiceError | None:
+        """Prolong the lease; the reason to stop, if there is one."""
+        now = self.now()
+        with self.database.transaction() as connection:
+            kept = connection.execute(
+                self._held(work).values(lease_until=now + self.timing.lease, progress=progress)
+            ).rowcount
+            if not kept:
+                return LeaseLost("another worker has taken the step over", job_id=work.job_id)
+            job = connection.execute(sa.select(tables.job).where(tables.job.c.id == work.job_id)).one()
+            if job.cancel_requested or job.status in ENDED:
+                return JobCancelled("the job was cancelled or has failed elsewhere", job_id=work.job_id)
+            return None
+
+    def finish_ingest(
+        self, work: Work, photos: Sequence[Photo], photos_digest: str, warnings: Sequence[Mapping[str, Any]]
+    ) -> bool:
+        return self._finish(work, warnings, photos=[vars(photo) for photo in photos], photos_digest=photos_digest)
+
+    def finish_plan(self, work: Work, engine: str, planned: Sequence[PlannedWork]) -> bool:
+        """Write the stages of the graph, in topological order, and their chunks."""
+        with self.database.transaction() as connection:
+            job = self._settle(connection, work, ())
+            if job is None:
+                return False
+            for position, stage in enumerate(planned):
+                connection.execute(
+                    sa.insert(tables.stage).values(
+                        job_id=work.job_id,
+                        name=stage.name,
+                        position=position,
+                        node_type=stage.node_type,
+                        uid=stage.uid,
+                        chunk_count=stage.chunk_count,
+                        chunked=stage.chunked,
+                        reads=list(stage.reads),
+                        reads_photos=stage.reads_photos,
+                        weight=stage.weight,
+                    )
+                )
+                for chunk in range(stage.chunk_count):
+                    connection.execute(
+                        sa.insert(tables.step).values(
+                            id=new_token(),
+                            job_id=work.job_id,
+                            kind="chunk",
+                            stage=stage.name,
+                            chunk=chunk,
+                            queue=stage.queue,
+                            state="blocked",
+                        )
+                    )
+            self._update_job(connection, work.job_id, engine=engine)
+            self._go_on(connection, work.job_id)
+        return True
+
+    def finish_chunk(self, work: Work, entry: Entry, warnings: Sequence[Mapping[str, Any]] = ()) -> bool:
+        with self.database.transaction() as connection:
+            job = self._settle(
+                connection,
+                work,
+                warnings,
+                cached=entry.cached,
+                entry={
+                    "digest": entry.digest,
+                    "bundle_key": entry.bundle_key,
+                    "size": entry.size,
+                    "usage": vars(entry.usage) if entry.usage else None,
+                },
+            )
+            if job is None:
+                return False
+            self._announce_same_address(connection, work)
+            self._go_on(connection, work.job_id)
+        return True
+
+    def finish_results(self, work: Work, results: Sequence[ResultFile], quality: Mapping[str, Any]) -> bool:
+        """The job is completed, and the client's delivery recorded with it."""
+        with self.database.transaction() as connection:
+            job = self._settle(connection, work, ())
+            if job is None:
+                return False
+            if job.cancel_requested:
+                self._cancel_job_if_idle(connection, job)
+            else:
+                self._complete_job(connection, job, results, quality)
+        return True
+
+    def fail(self, work: Work, error: ServiceError) -> None:
+        """The step failed: try again as the error's policy says, or fail the job. Stale words are ignored."""
+        with self.database.transaction() as connection:
+            job = self._lock_job(connection, work.job_id)
+            step = self._step(connection, work)
+            if step is not None:
+                self._after_failure(connection, job, step, error)
+
+    def reclaim_expired(self) -> int:
+        """Take back the steps whose holders fell silent; returns how many."""
+        expired = sa.select(tables.step.c.id, tables.step.c.job_id, tables.step.c.token).where(
+            tables.step.c.state == "running", tables.step.c.lease_until < self.now()
+        )
+        with self.database.snapshot() as connection:
+            rows: list[Row] = list(connection.execute(expired))
+        return sum(self._reclaim(row) for row in rows)
+
+    def _reclaim(self, expired: Row) -> bool:
+        with self.database.transaction() as connection:
+            job = self._lock_job(connection, expired.job_id)
+            step = connection.execute(
+                sa.select(tables.step).where(
+                    tables.step.c.id == expired.id,
+                    tables.step.c.token == expired.token,
+                    tables.step.c.state == "running",
+                    tables.step.c.lease_until < self.now(),
+                )
+            ).one_or_none()
+            if step is None:
+                return False
+            lost = WorkerLost(f"the worker {step.worker} stopped answering", worker=step.worker)
+            self._after_failure(connection, job, step, lost)
+            return True
+
+    def _finish(self, work: Work, warnings: Sequence[Mapping[str, Any]], **of_job: Any) -> bool:
+        with self.database.transaction() as connection:
+            if self._settle(connection, work, warnings) is None:
+                return False
+            self._update_job(connection, work.job_id, **of_job)
+            self._go_on(connection, work.job_id)
+        return True
+
+    def _settle(
+        self, connection: sa.Connection, work: Work, warnings: Sequence[Mapping[str, Any]], **values: Any
+    ) -> Row | None:
+        """Mark the step done under the job's lock; None when the holder's token is no longer the current one."""
+        job = self._lock_job(connection, work.job_id)
+        done = self._held(work).values(
+            state="done", token=None, lease_until=None, progress=1.0, error=None, finished_at=self.now(), **values
+        )
+        if not connection.execute(done).rowcount:
+            return None
+        if warnings:
+            known = list(job.warnings)
+            known += [dict(warning) for warning in warnings if dict(warning) not in known]
+            self._update_job(connection, job.id, warnings=known)
+        else:
+            self._update_job(connection, job.id)
+        return job
+
+    def _go_on(self, connection: sa.Connection, job_id: str) -> None:
+        job = self._lock_job(connection, job_id)
+        if job.cancel_requested:
+            self._cancel_job_if_idle(connection, job)
+        elif job.status not in ENDED:
+            self._open_next(connection, job)
+
+    def _after_failure(self, connection: sa.Connection, job: Row, step: Row, error: ServiceError) -> None:
+        leave = sa.update(tables.step).where(tables.step.c.id == step.id, tables.step.c.token == step.token)
+        gone = {"token": None, "lease_until": None}
+        if job.cancel_requested or job.status in ENDED:
+            connection.execute(leave.values(state="cancelled", finished_at=self.now(), **gone))
+            if job.status not in ENDED:
+                self._cancel_job_if_idle(connection, job)
+            self._announce_same_address_as(connection, step)
+            return
+        view = _error_view(step, error)
+        drained = isinstance(error, Draining)
+        delay = 0.0 if drained else error.retry.delay_after(step.attempts)
+        if delay is None:
+            connection.execute(leave.values(state="failed", error=error_json(view), finished_at=self.now(), **gone))
+            self._fail_job(connection, job, view)
+        else:
+            due = self.now() + timedelta(seconds=delay)
+            connection.execute(
+                leave.values(
+                    state="ready",
+                    attempts=step.attempts - 1 if drained else step.attempts,
+                    not_before=due,
+                    hints=0,
+                    next_hint_at=due + self.timing.hint if delay == 0 else due,
+                    error=error_json(view),
+                    **gone,
+                )
+            )
+            if delay == 0:
+                self._announce(connection, job, step)
+        self._announce_same_address_as(connection, step)
+
+    def _announce_same_address(self, connection: sa.Connection, work: Work) -> None:
+        step = connection.execute(sa.select(tables.step).where(tables.step.c.id == work.step_id)).one()
+        self._announce_same_address_as(connection, step)
+
+    def _announce_same_address_as(self, connection: sa.Connection, step: Row) -> None:
+        """Other jobs may have waited for this chunk: whoever waits may look again."""
+        if step.address is None:
+            return
+        waiting = sa.select(tables.step).where(
+            tables.step.c.address == step.address, tables.step.c.state == "ready", tables.step.c.id != step.id
+        )
+        for other in connection.execute(waiting).all():
+            job = connection.execute(sa.select(tables.job).where(tables.job.c.id == other.job_id)).one()
+            self._announce(connection, job, other)
+
+    def _held(self, work: Work) -> sa.Update:
+        return sa.update(tables.step).where(
+            tables.step.c.id == work.step_id, tables.step.c.token == work.token, tables.step.c.state == "running"
+        )
+
+    def _step(self, connection: sa.Connection, work: Work) -> Row | None:
+        return connection.execute(
+            sa.select(tables.step).where(
+                tables.step.c.id == work.step_id,
+                tables.step.c.token == work.token,
+                tables.step.c.state == "running",
+            )
+        ).one_or_none()
+
+    def _work(self, connection: sa.Connection, job: Row, step: Row) -> Work:
+        common: dict[str, Any] = {
+            "step_id": step.id,
+            "job_id": job.id,
+            "kind": step.kind,
+            "token": step.token,
+            "attempt": step.attempts,
+            "request_id": job.request_id,
+            "image_urls": tuple(job.image_urls),
+            "pipeline": job.pipeline,
+            "settings": job.settings,
+            "outputs": tuple(job.outputs),
+            "engine": job.engine or "",
+            "photos_digest": job.photos_digest or "",
+            "photos": tuple(Photo(**photo) for photo in job.photos or ()),
+            "refresh": step.refresh,
+        }
+        if step.kind == "results":
+            names = [stage.name for stage in self._stages(connection, job.id)]
+            return Work(**common, reads=self._reads_of(connection, job.id, names))
+        if step.stage is None:
+            return Work(**common)
+        stage = connection.execute(
+            sa.select(tables.stage).where(tables.stage.c.job_id == job.id, tables.stage.c.name == step.stage)
+        ).one()
+        return Work(
+            **common,
+            node=stage.name,
+            node_type=stage.node_type,
+            uid=stage.uid,
+            chunk=step.chunk,
+            chunk_count=stage.chunk_count,
+            chunked=stage.chunked,
+            reads=self._reads_of(connection, job.id, stage.reads),
+            reads_photos=stage.reads_photos,
+        )
+
+
+def _error_view(step: Row, error: ServiceError) -> ErrorView:
+    return ErrorView(
+        code=error.code,
+        message=error.message,
+        stage=step.stage or step.kind,
+        chunk=step.chunk if step.stage else None,
+        worker=step.worker,
+        log_tail=error.log_tail,
+        context=error.context,
+    )
