@@ -107,11 +107,13 @@ class Settings(BaseSettings):
     engine_threads: int = 0
     stage_timeout_seconds: int = 0
     """Upper bound for one chunk; 0: the limit of `pipelines/stages.toml`."""
+    plan_timeout_seconds: float = 300.0
 
     # Workers
     cpu_workers: int = 0
     """Processes that run CPU (and, without a GPU worker, GPU) stages; 0: one for every two cores."""
-    worker_queues: CommaSeparated = ("ingest", "cpu", "gpu", "callback")
+    worker_queues: CommaSeparated = ("cpu", "gpu")
+    """What the workers that compute stages consume; ingest and callbacks have workers of their own."""
     lease_seconds: float = 30.0
     heartbeat_seconds: float = 2.0
     sweep_seconds: float = 2.0

@@ -1,0 +1,44 @@
+# A virtual environment of its own, from the lock files; everything else runs in it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo up test lint types imports unit lock clean
+
+demo: $(VENV)/.installed
+	$(BIN)/python -m demo
+
+up: $(VENV)/.installed
+	@exec $(BIN)/python -m meshroom_tasks.local_service
+
+test: lint types imports unit
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev
+	$(BIN)/mypy
+
+imports: $(VENV)/.installed-dev
+	$(BIN)/lint-imports
+
+unit: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest
+
+$(VENV)/.installed: requirements.lock
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	touch $@
+
+$(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	touch $@
+
+# Needs uv. The lock files hold hashes and no addresses.
+lock:
+	uv pip compile --quiet --universal --generate-hashes -p 3.11 pyproject.toml -o requirements.lock
+	uv pip compile --quiet --universal --generate-hashes -p 3.11 --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+clean:
+	rm -rf build data $(VENV)

@@ -1,0 +1,185 @@
+"""Bundles: a folder of results as one object, `tar` compressed with zstd.
+
+Equal folders give equal bytes (sorted names, no times, owners or modes), so the digest of a bundle is the digest of
+its content. Unpacking trusts nothing: the digest must fit, and only regular files below the folder come out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tarfile
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, Protocol, cast
+
+import zstandard
+
+from meshroom_tasks.errors import BundleCorrupt, HandoffIncomplete
+from meshroom_tasks.handoff.disk import disk_errors, settle
+from meshroom_tasks.storage import Progress
+
+_LEVEL = 1
+_BUFFER = 1 << 20
+
+
+@dataclass(frozen=True)
+class Packed:
+    """`digest` is the sha256 (hex) of the bundle's `size` bytes; `files` is the number of files in it."""
+
+    digest: str
+    size: int
+    files: int
+
+
+def pack(folder: Path, bundle: Path, *, progress: Progress | None = None) -> Packed:
+    """Write the files below `folder` to `bundle`, which appears only when it is complete.
+
+    `progress` hears of the uncompressed bytes. `HandoffIncomplete` when the folder is missing or holds anything but
+    files and folders; `DiskFull`.
+    """
+    if not folder.is_dir():
+        raise HandoffIncomplete("the stage left no folder: its outputs are missing", folder=folder.name)
+    part = bundle.with_name(f"{bundle.name}.{uuid.uuid4().hex}.part")
+    files = 0
+    try:
+        with disk_errors(), part.open("xb") as target:
+            sink = _HashingWriter(target)
+            with (
+                zstandard.ZstdCompressor(level=_LEVEL, write_checksum=False).stream_writer(
+                    cast(BinaryIO, sink), closefd=False
+                ) as compressed,
+                tarfile.open(
+                    fileobj=cast(BinaryIO, compressed), mode="w|", format=tarfile.PAX_FORMAT, bufsize=_BUFFER
+                ) as archive,
+            ):
+                for name, path in _regular_files(folder):
+                    size = path.stat().st_size
+                    with path.open("rb") as content:
+                        archive.addfile(_member(name, size), content)
+                    files += 1
+                    if progress is not None:
+                        progress(size)
+        part.replace(bundle)
+    finally:
+        part.unlink(missing_ok=True)
+    return Packed(sink.digest(), sink.size, files)
+
+
+def unpack(bundle: BinaryIO | Path, folder: Path, *, digest: str, progress: Progress | None = None) -> None:
+    """Make `folder` from a bundle; it appears only when everything in it is complete, verified and on disk.
+
+    Nothing happens when another made `folder` meanwhile. `progress` hears of the bundle's bytes. `BundleCorrupt` when
+    the bytes are not those of `digest`, no bundle, or would write outside of `folder`; `DiskFull`.
+    """
+    if isinstance(bundle, Path):
+        with bundle.open("rb") as stream:
+            unpack(stream, folder, digest=digest, progress=progress)
+        return
+    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.part")
+    source = _HashingReader(bundle, progress)
+    try:
+        with disk_errors():
+            temporary.mkdir(parents=True)
+            _extract(source, temporary)
+            source.drain()
+            if source.digest() != digest:
+                raise _corrupt("its digest is not the recorded one")
+            settle(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _regular_files(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Relative names and paths of all files, sorted by name."""
+    found = []
+    for path in folder.rglob("*"):
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            raise HandoffIncomplete("the stage left something that is no regular file", name=path.name)
+        if path.is_file():
+            found.append((path.relative_to(folder).as_posix(), path))
+    yield from sorted(found)
+
+
+def _member(name: str, size: int) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.size = size
+    member.mode = 0o644
+    return member
+
+
+def _extract(source: _HashingReader, folder: Path) -> None:
+    try:
+        with (
+            zstandard.ZstdDecompressor().stream_reader(cast(BinaryIO, source), closefd=False) as plain,
+            tarfile.open(fileobj=cast(BinaryIO, plain), mode="r|", bufsize=_BUFFER) as archive,
+        ):
+            for member in archive:
+                content = archive.extractfile(member) if member.isreg() else None
+                if content is None or not _is_safe(member.name):
+                    raise _corrupt(f"its member {member.name!r} is not a plain file inside of it")
+                path = folder / member.name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with path.open("xb") as target:
+                    shutil.copyfileobj(content, target, _BUFFER)
+    except (zstandard.ZstdError, tarfile.TarError, EOFError, FileExistsError, UnicodeError, ValueError) as error:
+        raise _corrupt(f"it cannot be read ({type(error).__name__})") from error
+
+
+def _is_safe(name: str) -> bool:
+    parts = PurePosixPath(name).parts
+    return bool(parts) and not name.startswith("/") and ".." not in parts and "\0" not in name
+
+
+def _corrupt(reason: str) -> BundleCorrupt:
+    return BundleCorrupt(f"a stored bundle is damaged: {reason}; it is dropped and will be computed again")
+
+
+class _Hash(Protocol):
+    def update(self, data: bytes, /) -> None: ...
+    def hexdigest(self) -> str: ...
+
+
+class _HashingWriter:
+    """A writable stream that knows the digest and number of the bytes that went through."""
+
+    def __init__(self, target: BinaryIO) -> None:
+        self._target = target
+        self._hash: _Hash = hashlib.sha256()
+        self.size = 0
+
+    def write(self, data: bytes) -> int:
+        self._hash.update(data)
+        self.size += len(data)
+        return self._target.write(data)
+
+    def flush(self) -> None:
+        self._target.flush()
+
+    def digest(self) -> str:
+        return self._hash.hexdigest()
+
+
+class _HashingReader:
+    """A readable stream that knows the digest of the bytes that went through."""
+
+    def __init__(self, source: BinaryIO, progress: Progress | None) -> None:
+        self._source = source
+        self._hash: _Hash = hashlib.sha256()
+        self._progress = progress
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._source.read(size)
+        self._hash.update(data)
+        if self._progress is not None and data:
+            self._progress(len(data))
+        return data
+
+    def drain(self) -> None:
+        while self.read(_BUFFER):
+            pass
+
+    def digest(self) -> str:
+        return self._hash.hexdigest()

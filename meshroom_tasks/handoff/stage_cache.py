@@ -1,0 +1,167 @@
+"""What stages have computed, kept in the object store under a content address.
+
+An entry is a bundle and a marker that names it; the marker comes last and the first one wins, so an entry is there
+whole or not at all, and all who computed the same chunk go on with the same bytes. Engines are not deterministic:
+the address ends in the lineage, a hash of the very bundles that the chunk was computed from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from meshroom_tasks.errors import BundleCorrupt, ObjectMissing
+from meshroom_tasks.handoff.bundles import pack, unpack
+from meshroom_tasks.handoff.workspace import Workspace
+from meshroom_tasks.jobs.records import Entry, ReadItem, Usage
+from meshroom_tasks.storage import Progress, Storage
+
+_BUNDLE_SUFFIX = ".tar.zst"
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a chunk's outputs are kept: what was asked for (engine, photos, uid), and from what (lineage)."""
+
+    engine: str
+    photos_digest: str
+    node_type: str
+    uid: str
+    chunk: int
+    lineage: str
+
+    @property
+    def key(self) -> str:
+        return "/".join(
+            ("cache", self.engine, self.photos_digest, self.node_type, self.uid, str(self.chunk), self.lineage)
+        )
+
+
+def lineage_of(reads: Iterable[ReadItem]) -> str:
+    """32 hex digits that name the exact bundles a chunk reads, whatever their order."""
+    items = sorted((item.node_type, item.uid, item.chunk, item.digest) for item in reads)
+    return hashlib.sha256(json.dumps(items, separators=(",", ":")).encode()).hexdigest()[:32]
+
+
+class StageCache:
+    """The entries in one storage. All methods raise `StorageUnavailable` or `DiskFull` besides what they name."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    def find(self, address: Address) -> Entry | None:
+        """The entry at this address, None where there is none. A marker without its bundle is dropped."""
+        marker = _marker_key(address.key)
+        try:
+            content = self._storage.get_bytes(marker)
+        except ObjectMissing:
+            return None
+        entry = _read_marker(address.key, content)
+        info = self._storage.stat(entry.bundle_key) if entry is not None else None
+        if entry is None or info is None or info.size != entry.size:
+            self._storage.delete(marker)
+            return None
+        return entry
+
+    def drop(self, address: Address) -> None:
+        """Forget the entry, so that it is computed anew; its bundle stays for those who were told of it."""
+        self._storage.delete(_marker_key(address.key))
+
+    def put(
+        self,
+        address: Address,
+        folder: Path,
+        usage: Usage | None,
+        *,
+        keep_in: Workspace | None = None,
+        progress: Progress | None = None,
+    ) -> Entry:
+        """Store a finished chunk's folder; what counts is the returned entry, which may be another writer's.
+
+        With `keep_in` the folder is moved into that workspace's entries when it is what was stored, so that the next
+        stage on this machine need not fetch it. `progress` hears of the bytes packed, before compression.
+        """
+        bundle = folder.with_name(f"{folder.name}{_BUNDLE_SUFFIX}")
+        try:
+            packed = pack(folder, bundle, progress=progress)
+            ours = Entry(
+                key=address.key,
+                bundle_key=f"{address.key}-{packed.digest[:8]}{_BUNDLE_SUFFIX}",
+                digest=packed.digest,
+                size=packed.size,
+                usage=usage,
+            )
+            self._storage.put_file(ours.bundle_key, bundle, media_type="application/zstd")
+        finally:
+            bundle.unlink(missing_ok=True)
+        winner = self._publish(address, ours)
+        if keep_in is not None and winner.digest == ours.digest:
+            keep_in.adopt(folder, ours.digest)
+        return winner
+
+    def fetch(self, item: ReadItem, workspace: Workspace, *, progress: Progress | None = None) -> Path:
+        """The folder of an entry, unpacked; from the object store if this machine does not have it yet.
+
+        `ObjectMissing` or `BundleCorrupt`: the entry is dropped, and its chunk must be computed again. `progress`
+        hears of the bundle's bytes.
+        """
+        folder = workspace.entry_folder(item.digest)
+        if folder.is_dir():
+            return folder
+        try:
+            with self._storage.open(item.bundle_key) as bundle:
+                unpack(bundle, folder, digest=item.digest, progress=progress)
+        except ObjectMissing:
+            self._storage.delete(_marker_key(_key_of_bundle(item.bundle_key)))
+            raise
+        except BundleCorrupt:
+            self._storage.delete(_marker_key(_key_of_bundle(item.bundle_key)))
+            self._storage.delete(item.bundle_key)
+            raise
+        return folder
+
+    def _publish(self, address: Address, ours: Entry) -> Entry:
+        """Write the marker, or adopt that of the writer who was first."""
+        marker = _marker_key(address.key)
+        while not self._storage.put_bytes(marker, _marker(ours), if_absent=True, media_type="application/json"):
+            winner = self.find(address)
+            if winner is not None:
+                if winner.bundle_key != ours.bundle_key:
+                    self._storage.delete(ours.bundle_key)
+                return _as_computed(winner)
+        return ours
+
+
+def _marker_key(key: str) -> str:
+    return f"{key}.json"
+
+
+def _key_of_bundle(bundle_key: str) -> str:
+    return bundle_key.removesuffix(_BUNDLE_SUFFIX).rpartition("-")[0]
+
+
+def _marker(entry: Entry) -> bytes:
+    usage = asdict(entry.usage) if entry.usage is not None else None
+    content = {"bundle": entry.bundle_key, "digest": entry.digest, "size": entry.size, "usage": usage}
+    return json.dumps(content).encode()
+
+
+def _read_marker(key: str, content: bytes) -> Entry | None:
+    """None when it is no marker of ours."""
+    try:
+        fields: dict[str, Any] = json.loads(content)
+        usage = Usage(**fields["usage"]) if fields["usage"] is not None else None
+        bundle_key, digest, size = str(fields["bundle"]), str(fields["digest"]), int(fields["size"])
+    except (ValueError, KeyError, TypeError):
+        return None
+    if _key_of_bundle(bundle_key) != key:
+        return None
+    return Entry(key=key, bundle_key=bundle_key, digest=digest, size=size, usage=usage, cached=True)
+
+
+def _as_computed(entry: Entry) -> Entry:
+    return Entry(entry.key, entry.bundle_key, entry.digest, entry.size, entry.usage, cached=False)

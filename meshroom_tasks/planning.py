@@ -1,0 +1,25 @@
+"""From a planned graph to the steps of a job. Pure."""
+
+from __future__ import annotations
+
+from meshroom_tasks.graph import PlannedGraph
+from meshroom_tasks.jobs.records import PlannedWork
+from meshroom_tasks.pipelines import Pipelines
+
+
+def stages_of_graph(graph: PlannedGraph, pipelines: Pipelines) -> tuple[PlannedWork, ...]:
+    """Each stage of the graph, in its order, with the policy of its node type."""
+    return tuple(
+        PlannedWork(
+            name=stage.name,
+            node_type=stage.node_type,
+            uid=stage.uid,
+            chunk_count=stage.chunk_count,
+            chunked=stage.chunked,
+            reads=stage.reads,
+            reads_photos=policy.reads_photos,
+            queue=policy.queue,
+            weight=policy.weight,
+        )
+        for stage, policy in ((stage, pipelines.policy(stage.node_type)) for stage in graph.stages)
+    )

@@ -1,0 +1,82 @@
+"""Texture files: their sizes, their pixels, and a form of them that a GLB can hold."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from meshroom_tasks.errors import HandoffIncomplete
+from meshroom_tasks.results.wavefront import TexturedMesh
+
+MEDIA_TYPES = {
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".exr": "image/x-exr",
+    ".tif": "image/tiff",
+    ".tiff": "image/tiff",
+}
+
+_EMBEDDED_PNG_LIMIT = 4 << 20
+_JPEG = [
+    cv2.IMWRITE_JPEG_QUALITY,
+    95,
+    cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+    cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+    cv2.IMWRITE_JPEG_OPTIMIZE,
+    1,
+]
+
+
+def read_texture(path: Path) -> NDArray[np.uint8]:
+    """(height, width, 3) sRGB pixels in the order blue, green, red. `HandoffIncomplete` when it cannot be read."""
+    pixels = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if path.is_file() else None
+    if pixels is None:
+        raise HandoffIncomplete(f"the texture {path.name} is missing or cannot be read", file=path.name)
+    return np.asarray(pixels, np.uint8)
+
+
+def texture_size(path: Path) -> tuple[int, int]:
+    """Width and height in pixels; of a PNG from its header alone."""
+    with path.open("rb") as file:
+        head = file.read(24)
+    if head[:8] == b"\x89PNG\r\n\x1a\n" and len(head) == 24:
+        width, height = struct.unpack(">II", head[16:])
+        return int(width), int(height)
+    rows, columns = read_texture(path).shape[:2]
+    return columns, rows
+
+
+def embeddable(path: Path) -> tuple[bytes, str]:
+    """The texture's bytes for a GLB, and their media type.
+
+    JPEG goes in as it is, and so does PNG as long as it is small; what is larger becomes JPEG of quality 95 without
+    colour subsampling, at which an atlas of photos looks the same and takes a fifth to a tenth.
+    """
+    media_type = MEDIA_TYPES.get(path.suffix.lower())
+    small = path.is_file() and path.stat().st_size <= _EMBEDDED_PNG_LIMIT
+    if media_type == "image/jpeg" or (media_type == "image/png" and small):
+        if not path.is_file():
+            raise HandoffIncomplete(f"the texture {path.name} is missing", file=path.name)
+        return path.read_bytes(), media_type
+    return cv2.imencode(".jpg", read_texture(path), _JPEG)[1].tobytes(), "image/jpeg"
+
+
+def tile_uvs(mesh: TexturedMesh, faces: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Texture coordinates (F, 3, 2) of these faces of one material, moved from its UDIM tile to the unit square.
+
+    Corners without any get zero. Coordinates that span more than a tile repeat the texture and stay as they are.
+    """
+    index = mesh.face_uvs[faces]
+    if not len(mesh.uvs) or (index < 0).all():
+        return np.zeros((len(faces), 3, 2))
+    uvs = mesh.uvs[index]
+    given = uvs[index >= 0]
+    low, high = given.min(0), given.max(0)
+    uvs = uvs - np.where(high - low <= 1.001, np.floor((low + high) / 2), 0.0)
+    uvs[index < 0] = 0.0
+    return np.asarray(uvs, np.float64)

@@ -1,0 +1,93 @@
+"""The object store as the service sees it: immutable-looking objects under slash-separated keys.
+
+Two rules make it safe without locks: an object appears whole or not at all, and of several writers with `if_absent`
+exactly one wins. Keys are relative (`results/<job id>/model.glb`); a prefix names whole parts (`results/<job id>`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+Progress = Callable[[int], None]
+"""Called with the number of bytes that moved since the last call."""
+
+_PART = re.compile(r"[A-Za-z0-9_@+=,~-][A-Za-z0-9_@+=,~.-]{0,199}")
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """`size` in bytes; `modified` is an aware UTC datetime."""
+
+    size: int
+    modified: datetime
+
+
+class Storage(Protocol):
+    """Errors of every method: `StorageUnavailable`, `DiskFull`; of those that read also `ObjectMissing`.
+
+    A key that `is_key` refuses is a `ValueError` when written and simply missing when read.
+    """
+
+    def put_file(
+        self,
+        key: str,
+        path: Path,
+        *,
+        if_absent: bool = False,
+        media_type: str | None = None,
+        progress: Progress | None = None,
+    ) -> bool:
+        """Store a file's content. False: `if_absent` was asked for and the object was there already."""
+        ...
+
+    def put_bytes(self, key: str, data: bytes, *, if_absent: bool = False, media_type: str | None = None) -> bool:
+        """Like `put_file` for content in memory."""
+        ...
+
+    def get_bytes(self, key: str) -> bytes: ...
+
+    def get_file(self, key: str, path: Path, *, progress: Progress | None = None) -> None:
+        """Write the object to `path`, which appears only when it is complete."""
+        ...
+
+    def open(self, key: str, start: int = 0, length: int | None = None) -> BinaryIO:
+        """A stream of `length` bytes (None: all) from byte `start`, which the caller closes; shorter at the end."""
+        ...
+
+    def stat(self, key: str) -> ObjectInfo | None:
+        """None where there is no such object."""
+        ...
+
+    def list(self, prefix: str = "") -> Iterator[str]:
+        """The keys below `prefix`, in order."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove the object; nothing happens where there is none."""
+        ...
+
+    def delete_prefix(self, prefix: str) -> None:
+        """Remove every object below `prefix`, which must not be empty."""
+        ...
+
+    def url(self, key: str, *, seconds: int) -> str | None:
+        """An address from which anybody can fetch the object for so long; None where this storage has none to give."""
+        ...
+
+    def check(self) -> None:
+        """Raise `StorageUnavailable` or `DiskFull` when objects cannot be written now."""
+        ...
+
+    def remove_abandoned(self, *, older_than_seconds: float) -> int:
+        """Remove what killed writers left half-done, if it is older than that; returns how many."""
+        ...
+
+
+def is_key(key: str) -> bool:
+    """Whether `key` is relative, without empty or hidden parts, of portable characters and at most 1000 long."""
+    return len(key) <= 1000 and all(_PART.fullmatch(part) for part in key.split("/"))

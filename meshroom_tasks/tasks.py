@@ -1,0 +1,165 @@
+"""The Celery tasks: each looks up its step, calls the room that does the work, and reports to the store.
+
+`step_task` is the frame around all of them: claim, heartbeat, log, failure, next hints.
+"""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from celery import Task
+
+from meshroom_tasks import callbacks
+from meshroom_tasks.celery_app import app
+from meshroom_tasks.dispatch import flush
+from meshroom_tasks.handoff import Address, lineage_of
+from meshroom_tasks.holding import Holding, StepFailed, hold
+from meshroom_tasks.ingest import IngestLimits, fetch_photos, ingest_photos
+from meshroom_tasks.jobs.records import AttemptView
+from meshroom_tasks.logs import bound, logger
+from meshroom_tasks.planning import stages_of_graph
+from meshroom_tasks.results import publish_results
+from meshroom_tasks.service import Service, current_service
+
+log = logger(__name__)
+
+StepBody = Callable[[Service, Holding], None]
+
+
+def step_task(body: StepBody) -> Task:
+    """Register `body` as the task that runs steps of the kind that it is named after."""
+
+    @app.task(name=body.__name__, bind=True, throws=(StepFailed,))  # type: ignore[untyped-decorator]
+    def run(task: Task, step_id: str) -> None:
+        service = current_service()
+        worker, every = task.request.hostname, service.settings.heartbeat_seconds
+        try:
+            with hold(service.store, service.storage, step_id, worker, every) as holding:
+                if holding is not None:
+                    body(service, holding)
+        finally:
+            flush(service.store)
+
+    return run
+
+
+@step_task
+def ingest(service: Service, holding: Holding) -> None:
+    """Fetch, check and fingerprint the photos; put them into storage."""
+    work = holding.work
+    with tempfile.TemporaryDirectory(prefix="ingest-") as scratch:
+        ingested = ingest_photos(
+            work.image_urls,
+            session=service.photo_session,
+            storage=service.storage,
+            limits=IngestLimits.of(service.settings),
+            scratch=Path(scratch),
+            progress=holding.progress,
+            stop=holding.stop_reason,
+        )
+    service.store.finish_ingest(work, ingested.photos, ingested.photos_digest, ingested.warnings)
+
+
+@step_task
+def plan(service: Service, holding: Holding) -> None:
+    """Let the engine write the job's graph; read its stages from it."""
+    work = holding.work
+    engine = service.engine.identity()
+    pipeline = service.pipelines.get(work.pipeline)
+    workspace = service.workspace(engine, work.photos_digest)
+    fetch_photos(service.storage, work.photos_digest, work.photos, workspace.photos)
+    with workspace.run_folder(work.token) as run:
+        graph = service.engine.plan(
+            photos=workspace.photos,
+            template=pipeline.path,
+            folder=run.path,
+            overrides=work.settings,
+            watch=holding,
+            time_limit=service.settings.plan_timeout_seconds,
+        )
+        service.storage.put_file(graph_key(work.job_id), run.graph, media_type="application/json")
+    service.store.finish_plan(work, engine, stages_of_graph(graph, service.pipelines))
+
+
+@step_task
+def chunk(service: Service, holding: Holding) -> None:
+    """Compute one chunk of one stage, unless the stage cache has it."""
+    work = holding.work
+    address = Address(work.engine, work.photos_digest, work.node_type, work.uid, work.chunk, lineage_of(work.reads))
+    if work.refresh:
+        service.stage_cache.drop(address)
+    if (entry := service.stage_cache.find(address)) is not None:
+        holding.line("--- found in the stage cache")
+        service.store.finish_chunk(work, entry)
+        return
+    workspace = service.workspace(work.engine, work.photos_digest)
+    policy = service.pipelines.policy(work.node_type)
+    with workspace.run_folder(work.token) as run:
+        if work.reads_photos:
+            fetch_photos(service.storage, work.photos_digest, work.photos, workspace.photos)
+        for item in work.reads:
+            holding.check()
+            run.link(service.stage_cache.fetch(item, workspace), item.node_type, item.uid)
+        service.storage.get_file(graph_key(work.job_id), run.graph)
+        computed = service.engine.compute(
+            folder=run.path,
+            stage=work.node,
+            node_type=work.node_type,
+            uid=work.uid,
+            chunk=work.chunk if work.chunked else None,
+            watch=holding,
+            time_limit=service.settings.stage_timeout_seconds or policy.time_limit_seconds,
+        )
+        folder = run.stage_folder(work.node_type, work.uid)
+        entry = service.stage_cache.put(address, folder, computed.usage, keep_in=workspace)
+    service.store.finish_chunk(work, entry, computed.warnings)
+
+
+@step_task
+def results(service: Service, holding: Holding) -> None:
+    """Publish the model, its preview and the report."""
+    work = holding.work
+    workspace = service.workspace(work.engine, work.photos_digest)
+    published = publish_results(
+        service.store.job(work.job_id), work, service.stage_cache, workspace, service.storage, holding
+    )
+    service.store.finish_results(work, published.files, published.quality)
+
+
+@app.task(name="callback")  # type: ignore[untyped-decorator]
+def callback(delivery_id: str) -> None:
+    """One POST of one delivery; when the next is due is decided and recorded with the attempt."""
+    service = current_service()
+    due = service.store.claim_delivery(delivery_id)
+    if due is None:
+        return
+    settings, now = service.settings, datetime.now(UTC)
+    body = due.body.encode()
+    outcome = callbacks.post(
+        service.callback_session,
+        due.url,
+        body,
+        callbacks.sign(settings.webhook_secret.get_secret_value(), due.id, now, body),
+        connect=settings.callback_connect_seconds,
+        total=settings.callback_total_seconds,
+    )
+    after = callbacks.next_attempt(
+        callbacks.check_schedule(settings.callback_schedule),
+        due.attempt,
+        outcome,
+        datetime.now(UTC),
+        random.uniform(-1, 1),  # noqa: S311 - spreads retries; nothing secret
+    )
+    attempt = AttemptView(due.attempt, now, outcome.status_code, outcome.error, outcome.seconds, outcome.response_head)
+    service.store.record_attempt(due, attempt, after.status, after.at)
+    with bound(job_id=due.job_id):
+        log.info("callback sent", status=after.status, answer=outcome.status_code, error=outcome.error)
+
+
+def graph_key(job_id: str) -> str:
+    """Where the planned graph of a job is kept."""
+    return f"jobs/{job_id}/graph.mg"

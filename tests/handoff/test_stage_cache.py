@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshroom_tasks.errors import BundleCorrupt, ObjectMissing
+from meshroom_tasks.handoff import Address, StageCache, Workspace, lineage_of, log_key, save_log
+from meshroom_tasks.jobs.records import Entry, ReadItem, Usage
+from meshroom_tasks.storage import LocalStorage
+from tests.handoff.conftest import files_of
+
+ADDRESS = Address("engine-1.0", "photos0", "DepthMap", "uid0", 0, "lineage0")
+USAGE = Usage(wall_seconds=1.5, cpu_seconds=2.5, peak_bytes=3)
+READ = ReadItem("SfM", "u1", 0, "d1", "cache/x")
+
+
+def _item(entry: Entry) -> ReadItem:
+    return ReadItem(ADDRESS.node_type, ADDRESS.uid, ADDRESS.chunk, entry.digest, entry.bundle_key)
+
+
+@pytest.fixture
+def cache(storage: LocalStorage) -> StageCache:
+    return StageCache(storage)
+
+
+def test_the_lineage_names_the_bundles_in_any_order() -> None:
+    reads = [READ, replace(READ, chunk=1, digest="d2"), replace(READ, node_type="A", uid="u0")]
+    assert lineage_of(reads) == lineage_of(reversed(reads))
+    assert len(lineage_of(reads)) == 32
+    assert lineage_of([]) == lineage_of(())
+
+
+@pytest.mark.parametrize("change", [{"digest": "d9"}, {"chunk": 9}, {"uid": "u9"}, {"node_type": "X"}])
+def test_the_lineage_changes_with_every_part(change: dict[str, Any]) -> None:
+    assert lineage_of([READ]) != lineage_of([replace(READ, **change)])
+    assert lineage_of([READ]) != lineage_of([READ, READ])
+
+
+def test_the_lineage_does_not_depend_on_where_a_bundle_lies() -> None:
+    assert lineage_of([READ]) == lineage_of([replace(READ, bundle_key="elsewhere")])
+
+
+def test_the_address() -> None:
+    assert ADDRESS.key == "cache/engine-1.0/photos0/DepthMap/uid0/0/lineage0"
+
+
+def test_put_find_fetch(cache: StageCache, stage: Path, workspace: Workspace, storage: LocalStorage) -> None:
+    assert cache.find(ADDRESS) is None
+    entry = cache.put(ADDRESS, stage, USAGE)
+    assert not entry.cached
+    assert entry.usage == USAGE
+    assert entry.bundle_key == f"{ADDRESS.key}-{entry.digest[:8]}.tar.zst"
+    assert cache.find(ADDRESS) == replace(entry, cached=True)
+    assert list(storage.list()) == [entry.bundle_key, f"{ADDRESS.key}.json"]
+    assert cache.find(replace(ADDRESS, lineage="other")) is None
+    assert cache.find(replace(ADDRESS, chunk=1)) is None
+    assert files_of(cache.fetch(_item(entry), workspace)) == files_of(stage)
+    assert sorted(path.name for path in stage.parent.iterdir()) == ["uid0"]
+
+
+def test_what_is_on_disk_is_not_fetched_again(cache: StageCache, stage: Path, workspace: Workspace) -> None:
+    entry = cache.put(ADDRESS, stage, None)
+    moved: list[int] = []
+    folder = cache.fetch(_item(entry), workspace, progress=moved.append)
+    assert sum(moved) == entry.size
+    moved.clear()
+    assert cache.fetch(_item(entry), workspace, progress=moved.append) == folder
+    assert moved == []
+
+
+def test_kept_entries_need_no_fetch(
+    cache: StageCache, stage: Path, workspace: Workspace, storage: LocalStorage
+) -> None:
+    expected = files_of(stage)
+    entry = cache.put(ADDRESS, stage, USAGE, keep_in=workspace)
+    shutil.rmtree(storage.root)
+    assert files_of(cache.fetch(_item(entry), workspace)) == expected
+    assert not stage.exists()
+
+
+def test_the_second_writer_adopts_the_first(
+    cache: StageCache, stage: Path, workspace: Workspace, storage: LocalStorage
+) -> None:
+    first = cache.put(ADDRESS, stage, USAGE)
+    (stage / "empty").write_text("not deterministic")
+    second = cache.put(ADDRESS, stage, Usage(9, 9, 9), keep_in=workspace)
+    assert second == first
+    assert list(storage.list()) == [first.bundle_key, f"{ADDRESS.key}.json"], "the loser's bundle is left"
+    assert stage.exists(), "what lost must not become an entry"
+    assert files_of(cache.fetch(_item(second), workspace))["empty"] == b""
+
+
+def test_the_second_writer_of_equal_bytes_keeps_the_bundle(
+    cache: StageCache, stage: Path, storage: LocalStorage
+) -> None:
+    first = cache.put(ADDRESS, stage, USAGE)
+    assert cache.put(ADDRESS, stage, USAGE) == first
+    assert storage.stat(first.bundle_key) is not None
+
+
+def _race(root: Path, folder: Path, start: Any, results: Any) -> None:
+    start.wait()
+    results.put(StageCache(LocalStorage(root)).put(ADDRESS, folder, None))
+
+
+def test_racing_writers_agree(cache: StageCache, storage: LocalStorage, workspace: Workspace, tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    start, results = context.Event(), context.Queue()
+    writers = []
+    for number in range(8):
+        folder = tmp_path / f"run{number}" / "uid0"
+        folder.mkdir(parents=True)
+        (folder / "x").write_bytes(os.urandom(1_000_000) + bytes([number]))
+        writers.append(context.Process(target=_race, args=(storage.root, folder, start, results)))
+        writers[-1].start()
+    start.set()
+    entries = {results.get(timeout=60) for _ in writers}
+    for writer in writers:
+        writer.join(30)
+    assert len(entries) == 1
+    (entry,) = entries
+    assert list(storage.list()) == [entry.bundle_key, f"{ADDRESS.key}.json"]
+    assert len(files_of(cache.fetch(_item(entry), workspace))["x"]) == 1_000_001
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"{}",
+        json.dumps({"bundle": "elsewhere/b-0.tar.zst", "digest": "d", "size": 1, "usage": None}).encode(),
+        json.dumps({"bundle": None, "digest": "d", "size": "x", "usage": None}).encode(),
+    ],
+)
+def test_a_broken_marker_counts_as_absent(
+    cache: StageCache, storage: LocalStorage, stage: Path, content: bytes
+) -> None:
+    storage.put_bytes(f"{ADDRESS.key}.json", content)
+    assert cache.find(ADDRESS) is None
+    assert storage.stat(f"{ADDRESS.key}.json") is None
+    storage.put_bytes(f"{ADDRESS.key}.json", content)
+    entry = cache.put(ADDRESS, stage, USAGE)
+    assert cache.find(ADDRESS) == replace(entry, cached=True)
+
+
+@pytest.mark.parametrize("data", [None, b"shorter"])
+def test_a_marker_without_its_bundle_is_dropped(
+    cache: StageCache, storage: LocalStorage, stage: Path, data: bytes | None
+) -> None:
+    entry = cache.put(ADDRESS, stage, USAGE)
+    storage.delete(entry.bundle_key)
+    if data is not None:
+        storage.put_bytes(entry.bundle_key, data)
+    assert cache.find(ADDRESS) is None
+    assert storage.stat(f"{ADDRESS.key}.json") is None
+
+
+def test_a_corrupt_bundle_is_dropped_and_computed_again(
+    cache: StageCache, storage: LocalStorage, stage: Path, workspace: Workspace
+) -> None:
+    entry = cache.put(ADDRESS, stage, USAGE)
+    data = bytearray(storage.get_bytes(entry.bundle_key))
+    data[len(data) // 2] ^= 1
+    storage.put_bytes(entry.bundle_key, bytes(data))
+    assert cache.find(ADDRESS) is not None
+    with pytest.raises(BundleCorrupt):
+        cache.fetch(_item(entry), workspace)
+    assert cache.find(ADDRESS) is None
+    assert list(storage.list()) == []
+    again = cache.put(ADDRESS, stage, USAGE)
+    assert files_of(cache.fetch(_item(again), workspace)) == files_of(stage)
+
+
+def test_fetching_what_is_gone(cache: StageCache, storage: LocalStorage, stage: Path, workspace: Workspace) -> None:
+    entry = cache.put(ADDRESS, stage, USAGE)
+    storage.delete(entry.bundle_key)
+    with pytest.raises(ObjectMissing):
+        cache.fetch(_item(entry), workspace)
+    assert storage.stat(f"{ADDRESS.key}.json") is None
+
+
+def test_a_dropped_entry_leaves_its_bundle(cache: StageCache, stage: Path, workspace: Workspace) -> None:
+    entry = cache.put(ADDRESS, stage, USAGE)
+    cache.drop(ADDRESS)
+    assert cache.find(ADDRESS) is None
+    assert files_of(cache.fetch(_item(entry), workspace)) == files_of(stage)
+
+
+@pytest.mark.parametrize(("chunked", "expected"), [(True, b"line\n"), (False, b"whole node\n")])
+def test_logs_are_kept(storage: LocalStorage, stage: Path, chunked: bool, expected: bytes) -> None:
+    (stage / "log").write_text("whole node\n")
+    key = save_log(storage, stage, job_id="j1", node="DepthMap_1", chunk=0, chunked=chunked)
+    assert key == log_key("j1", "DepthMap_1", 0) == "jobs/j1/logs/DepthMap_1/0.log"
+    assert storage.get_bytes(key) == expected
+    assert save_log(storage, stage, job_id="j1", node="DepthMap_1", chunk=7, chunked=True) is None

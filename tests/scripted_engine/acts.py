@@ -1,0 +1,79 @@
+"""What the test engine does when its script tells it to; see engine.py for the names."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+from outputs import content
+
+AN_HOUR = 3600.0
+
+
+def choose(rules, chunk, attempt):
+    """The first rule for this chunk and attempt; {} when there is none."""
+    for rule in rules:
+        if (
+            rule.get("node_type", "*") in ("*", chunk.node_type)
+            and rule.get("node", "*") in ("*", chunk.name)
+            and rule.get("chunk", chunk.index) == chunk.index
+            and attempt in rule.get("attempts", [attempt])
+        ):
+            return rule
+    return {}
+
+
+def before(actions, chunk):
+    """In Meshroom's own process, before the binary starts. While planning (no chunk) the waiting happens here too."""
+    if actions.get("ignore_sigterm"):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for line in actions.get("stdout", []):
+        print(line, flush=True)
+    if chunk is None:
+        start_children(actions)
+        time.sleep(AN_HOUR if actions.get("hang") else actions.get("sleep", 0.0))
+
+
+def during(actions, chunk):
+    """In the binary."""
+    start_children(actions)
+    chunk.log(*actions.get("lines", []))
+    spin(actions.get("spin", 0.0))
+    held = b"x" * actions.get("memory", 0)
+    if "sleep" in actions:
+        for tenth in range(1, 11):
+            time.sleep(actions["sleep"] / 10)
+            chunk.log(f"[{tenth}/10] slept")
+    if actions.get("hang"):
+        time.sleep(AN_HOUR)
+    del held
+    for name, size in actions.get("write", {}).items():
+        with open(os.path.join(chunk.folder, name), "wb") as file:
+            file.write(content(chunk, name, size, bool(actions.get("random"))))
+    for name, text in actions.get("leave", {}).items():
+        with open(os.path.join(chunk.folder, name), "w") as file:
+            file.write(text)
+    if "signal" in actions:
+        os.kill(os.getpid(), actions["signal"])
+
+
+def spin(seconds):
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+
+
+def start_children(actions):
+    for kind in actions.get("children", []):
+        if kind == "daemon" and os.fork() == 0:
+            os.setsid()
+            sleeper()
+            os._exit(0)
+        if kind != "daemon":
+            sleeper(start_new_session=kind == "session")
+
+
+def sleeper(**options):
+    """A process that sleeps; it inherits an ignored SIGTERM."""
+    return subprocess.Popen([sys.executable, "-S", "-E", "-c", f"import time; time.sleep({AN_HOUR})"], **options)
