@@ -14,7 +14,7 @@ from meshroom_tasks.errors import NotFound
 from meshroom_tasks.jobs import tables
 from meshroom_tasks.jobs.database import Database
 from meshroom_tasks.jobs.records import ErrorView
-from meshroom_tasks.jobs.states import StepEvent, sources
+from meshroom_tasks.jobs.states import StepEvent, sources, target
 
 Row = sa.Row[Any]
 Clock = Callable[[], datetime]
@@ -70,9 +70,9 @@ class StoreBase:
     def _open_steps(self, connection: sa.Connection, job: Row, *which: sa.ColumnElement[bool]) -> None:
         """Make the job's blocked steps that match ready, and announce them."""
         opened = connection.execute(
-            sa.update(tables.step)
-            .where(tables.step.c.job_id == job.id, tables.step.c.state.in_(sources(StepEvent.OPEN)), *which)
-            .values(state="ready", not_before=None, hints=0, next_hint_at=self.now() + self.timing.hint)
+            moving(StepEvent.OPEN)
+            .where(tables.step.c.job_id == job.id, *which)
+            .values(not_before=None, hints=0, next_hint_at=self.now() + self.timing.hint)
             .returning(tables.step)
         ).all()
         for step in sorted(opened, key=lambda step: step.chunk):
@@ -108,11 +108,15 @@ class StoreBase:
 
     def _cancel_waiting_steps(self, connection: sa.Connection, job_id: str) -> None:
         connection.execute(
-            sa.update(tables.step)
-            .where(tables.step.c.job_id == job_id, tables.step.c.state.in_(sources(StepEvent.CANCEL)))
-            .where(tables.step.c.state != "running")
-            .values(state="cancelled", next_hint_at=None, finished_at=self.now())
+            moving(StepEvent.CANCEL)
+            .where(tables.step.c.job_id == job_id, tables.step.c.state != "running")
+            .values(next_hint_at=None, finished_at=self.now())
         )
+
+
+def moving(event: StepEvent) -> sa.Update:
+    """The UPDATE of steps that `event` moves, and of no others; the caller says which."""
+    return sa.update(tables.step).where(tables.step.c.state.in_(sources(event))).values(state=target(event))
 
 
 def error_json(error: ErrorView) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from enum import StrEnum
 
-from meshroom_tasks.errors import Conflict
 from meshroom_tasks.jobs.records import JobStatus, StepState
 
 
@@ -22,35 +21,27 @@ class StepEvent(StrEnum):
     """A requeue takes it back to before it began."""
 
 
-_STEP: Mapping[tuple[StepState, StepEvent], StepState] = {
-    ("blocked", StepEvent.OPEN): "ready",
-    ("blocked", StepEvent.CANCEL): "cancelled",
-    ("ready", StepEvent.CLAIM): "running",
-    ("ready", StepEvent.CANCEL): "cancelled",
-    ("running", StepEvent.FINISH): "done",
-    ("running", StepEvent.RETRY): "ready",
-    ("running", StepEvent.FAIL): "failed",
-    ("running", StepEvent.CANCEL): "cancelled",
-    ("blocked", StepEvent.RESET): "blocked",
-    ("done", StepEvent.RESET): "blocked",
-    ("failed", StepEvent.RESET): "blocked",
-    ("cancelled", StepEvent.RESET): "blocked",
+_MOVES: Mapping[StepEvent, tuple[tuple[StepState, ...], StepState]] = {
+    StepEvent.OPEN: (("blocked",), "ready"),
+    StepEvent.CLAIM: (("ready",), "running"),
+    StepEvent.FINISH: (("running",), "done"),
+    StepEvent.RETRY: (("running",), "ready"),
+    StepEvent.FAIL: (("running",), "failed"),
+    StepEvent.CANCEL: (("blocked", "ready", "running"), "cancelled"),
+    StepEvent.RESET: (("blocked", "done", "failed", "cancelled"), "blocked"),
 }
 
 ENDED: frozenset[JobStatus] = frozenset({"completed", "failed", "cancelled"})
 
 
-def after(state: StepState, event: StepEvent) -> StepState:
-    """The step's state after `event`; Conflict when that cannot happen in `state`."""
-    try:
-        return _STEP[state, event]
-    except KeyError:
-        raise Conflict(f"a step that is {state} cannot {event}", state=state, step_event=str(event)) from None
-
-
 def sources(event: StepEvent) -> tuple[StepState, ...]:
     """The states in which `event` can happen: the guard of the UPDATE that carries it out."""
-    return tuple(state for state, known in _STEP if known is event)
+    return _MOVES[event][0]
+
+
+def target(event: StepEvent) -> StepState:
+    """The state that `event` leads to."""
+    return _MOVES[event][1]
 
 
 def stages_to_open(

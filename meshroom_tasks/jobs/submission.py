@@ -8,10 +8,10 @@ import sqlalchemy as sa
 
 from meshroom_tasks.errors import Conflict, RequestRefused
 from meshroom_tasks.jobs import tables
-from meshroom_tasks.jobs.base import Row, new_token
+from meshroom_tasks.jobs.base import Row, moving, new_token
 from meshroom_tasks.jobs.flow import Flow
 from meshroom_tasks.jobs.records import NewJob
-from meshroom_tasks.jobs.states import ENDED, StepEvent, downstream_of, sources
+from meshroom_tasks.jobs.states import ENDED, StepEvent, downstream_of
 
 
 class Submission(Flow):
@@ -106,12 +106,9 @@ class Submission(Flow):
         return tables.step.c.stage.in_(touched) | (kind == "results")
 
     def _reset(self, connection: sa.Connection, job: Row, which: sa.ColumnElement[bool], *, refresh: bool) -> None:
-        reset = sa.update(tables.step).where(
-            tables.step.c.job_id == job.id, tables.step.c.state.in_(sources(StepEvent.RESET)), which
-        )
+        reset = moving(StepEvent.RESET).where(tables.step.c.job_id == job.id, which)
         rows = connection.execute(
             reset.values(
-                state="blocked",
                 attempts=0,
                 token=None,
                 worker=None,

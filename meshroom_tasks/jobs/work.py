@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
 from meshroom_tasks.errors import Draining, JobCancelled, LeaseLost, ServiceError, WorkerLost
 from meshroom_tasks.jobs import tables
-from meshroom_tasks.jobs.base import Row, error_json, new_token
+from meshroom_tasks.jobs.base import Row, error_json, moving, new_token
 from meshroom_tasks.jobs.flow import Flow
 from meshroom_tasks.jobs.records import Entry, ErrorView, Photo, PlannedWork, ResultFile, Work
-from meshroom_tasks.jobs.states import ENDED, StepEvent, sources
+from meshroom_tasks.jobs.states import ENDED, StepEvent
+
+_Statement = TypeVar("_Statement", sa.Update, sa.Select[Any])
 
 
 class WorkStore(Flow):
@@ -33,10 +35,9 @@ class WorkStore(Flow):
             job = self._lock_job(connection, job_id)
             due = tables.step.c.not_before.is_(None) | (tables.step.c.not_before <= now)
             take = (
-                sa.update(tables.step)
-                .where(tables.step.c.id == step_id, tables.step.c.state.in_(sources(StepEvent.CLAIM)), due)
+                moving(StepEvent.CLAIM)
+                .where(tables.step.c.id == step_id, due)
                 .values(
-                    state="running",
                     token=token,
                     worker=worker,
                     lease_until=now + self.timing.lease,
@@ -63,7 +64,7 @@ class WorkStore(Flow):
         now = self.now()
         with self.database.transaction() as connection:
             kept = connection.execute(
-                self._held(work).values(lease_until=now + self.timing.lease, progress=progress)
+                _held(work, sa.update(tables.step)).values(lease_until=now + self.timing.lease, progress=progress)
             ).rowcount
             if not kept:
                 return LeaseLost("another worker has taken the step over", job_id=work.job_id)
@@ -193,8 +194,8 @@ class WorkStore(Flow):
     ) -> Row | None:
         """Mark the step done under the job's lock; None when the holder's token is no longer the current one."""
         job = self._lock_job(connection, work.job_id)
-        done = self._held(work).values(
-            state="done", token=None, lease_until=None, progress=1.0, error=None, finished_at=self.now(), **values
+        done = _held(work, moving(StepEvent.FINISH)).values(
+            token=None, lease_until=None, progress=1.0, error=None, finished_at=self.now(), **values
         )
         if not connection.execute(done).rowcount:
             return None
@@ -214,10 +215,12 @@ class WorkStore(Flow):
             self._open_next(connection, job)
 
     def _after_failure(self, connection: sa.Connection, job: Row, step: Row, error: ServiceError) -> None:
-        leave = sa.update(tables.step).where(tables.step.c.id == step.id, tables.step.c.token == step.token)
+        def leaving(event: StepEvent) -> sa.Update:
+            return moving(event).where(tables.step.c.id == step.id, tables.step.c.token == step.token)
+
         gone = {"token": None, "lease_until": None}
         if job.cancel_requested or job.status in ENDED:
-            connection.execute(leave.values(state="cancelled", finished_at=self.now(), **gone))
+            connection.execute(leaving(StepEvent.CANCEL).values(finished_at=self.now(), **gone))
             if job.status not in ENDED:
                 self._cancel_job_if_idle(connection, job)
             self._announce_same_address_as(connection, step)
@@ -226,13 +229,12 @@ class WorkStore(Flow):
         drained = isinstance(error, Draining)
         delay = 0.0 if drained else error.retry.delay_after(step.attempts)
         if delay is None:
-            connection.execute(leave.values(state="failed", error=error_json(view), finished_at=self.now(), **gone))
+            connection.execute(leaving(StepEvent.FAIL).values(error=error_json(view), finished_at=self.now(), **gone))
             self._fail_job(connection, job, view)
         else:
             due = self.now() + timedelta(seconds=delay)
             connection.execute(
-                leave.values(
-                    state="ready",
+                leaving(StepEvent.RETRY).values(
                     attempts=step.attempts - 1 if drained else step.attempts,
                     not_before=due,
                     hints=0,
@@ -260,19 +262,8 @@ class WorkStore(Flow):
             job = connection.execute(sa.select(tables.job).where(tables.job.c.id == other.job_id)).one()
             self._announce(connection, job, other)
 
-    def _held(self, work: Work) -> sa.Update:
-        return sa.update(tables.step).where(
-            tables.step.c.id == work.step_id, tables.step.c.token == work.token, tables.step.c.state == "running"
-        )
-
     def _step(self, connection: sa.Connection, work: Work) -> Row | None:
-        return connection.execute(
-            sa.select(tables.step).where(
-                tables.step.c.id == work.step_id,
-                tables.step.c.token == work.token,
-                tables.step.c.state == "running",
-            )
-        ).one_or_none()
+        return connection.execute(_held(work, sa.select(tables.step))).one_or_none()
 
     def _work(self, connection: sa.Connection, job: Row, step: Row) -> Work:
         common: dict[str, Any] = {
@@ -310,6 +301,13 @@ class WorkStore(Flow):
             reads=self._reads_of(connection, job.id, stage.reads),
             reads_photos=stage.reads_photos,
         )
+
+
+def _held(work: Work, statement: _Statement) -> _Statement:
+    """`statement`, for the step as long as its holder's token is the current one."""
+    return statement.where(
+        tables.step.c.id == work.step_id, tables.step.c.token == work.token, tables.step.c.state == "running"
+    )
 
 
 def _error_view(step: Row, error: ServiceError) -> ErrorView:

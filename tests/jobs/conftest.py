@@ -12,11 +12,12 @@ import pytest
 from meshroom_tasks.jobs.base import Timing
 from meshroom_tasks.jobs.database import Database
 from meshroom_tasks.jobs.outbox import Hint
-from meshroom_tasks.jobs.records import Entry, NewJob, Photo, PlannedWork, Usage, Work
+from meshroom_tasks.jobs.records import Entry, NewJob, Photo, PlannedWork, ResultFile, Usage, Work
 from meshroom_tasks.jobs.store import JobStore
 
 PHOTOS = tuple(Photo(i, f"{i:04d}_aaaaaaaa.jpg", f"{i:064d}", 10, 4, 3, "image/jpeg") for i in range(3))
 DIGEST = "d" * 64
+RESULTS = (ResultFile("texturedMesh.obj", "results/x/texturedMesh.obj", 7, "ab" * 32, "model/obj"),)
 
 
 @dataclass

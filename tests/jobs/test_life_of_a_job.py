@@ -15,12 +15,9 @@ from meshroom_tasks.errors import (
     NotFound,
     PhotosWithoutOverlap,
 )
-from meshroom_tasks.jobs.records import ResultFile
 from meshroom_tasks.jobs.store import JobStore
 
-from .conftest import GRAPH, Clock, all_hints, claim_kind, entry_for, new_job, run_chunks, run_to_plan
-
-RESULTS = (ResultFile("texturedMesh.obj", "results/x/texturedMesh.obj", 7, "ab" * 32, "model/obj"),)
+from .conftest import GRAPH, RESULTS, Clock, all_hints, claim_kind, entry_for, new_job, run_chunks, run_to_plan
 
 
 def body_of(store: JobStore, job_id: str) -> dict[str, object]:
