@@ -43,6 +43,10 @@ class CallbackReceiver:
         """The next callback; raises `queue.Empty`."""
         return self._received.get(timeout=seconds)
 
+    def forget(self) -> None:
+        """Drop what came so far."""
+        self._received = queue.Queue()
+
     @contextmanager
     def running(self) -> Iterator[CallbackReceiver]:
         receiver = self

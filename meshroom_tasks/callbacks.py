@@ -14,12 +14,11 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 
 import requests
 from standardwebhooks import Webhook
 
-from meshroom_tasks.egress import Deadline, TransferError, stream
+from meshroom_tasks.egress import Deadline, TransferError, parse_retry_after, stream
 from meshroom_tasks.errors import AddressNotAllowed, RequestRefused
 from meshroom_tasks.jobs.records import DeliveryStatus
 
@@ -173,20 +172,6 @@ def post(
     if status is not None:
         error, timed_out = None if 200 <= status < 300 else f"the receiver answered {status}", False
     return Outcome(status, error, time.monotonic() - started, _printable(bytes(head)), retry_after, timed_out)
-
-
-def parse_retry_after(value: str, now: datetime) -> float | None:
-    """The seconds that a Retry-After header asks for, given as such or as a date; None where it makes no sense."""
-    value = value.strip()
-    if re.fullmatch(r"[0-9]{1,9}", value):
-        return float(value)
-    try:
-        moment = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - now).total_seconds())
 
 
 def _printable(head: bytes) -> str:

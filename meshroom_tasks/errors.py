@@ -121,6 +121,12 @@ class ImageTooLarge(PhotoError):
     code = "image_too_large"
 
 
+class JobTooLarge(PhotoError):
+    """The photos together exceed what one job may have."""
+
+    code = "job_too_large"
+
+
 class ImageTypeUnsupported(PhotoError):
     code = "image_type_unsupported"
 

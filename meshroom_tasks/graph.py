@@ -20,6 +20,7 @@ from meshroom_tasks.errors import GraphInvalid
 _LINK = re.compile(r"\{([A-Za-z]\w*)\.([A-Za-z][\w.\[\]]*)\}", re.ASCII)
 _NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
 _UID = re.compile(r"[0-9A-Za-z]+")
+_PARALLELIZATION = {"blockSize": 0, "split": 1, "size": 1}
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,15 @@ class PlannedStage:
     chunked: bool
     chunk_count: int
     reads: tuple[str, ...]
+    block_size: int = 0
+    size: int = 1
+    """Chunk i of a chunked stage handles items [i * block_size, (i + 1) * block_size) of its `size` items."""
+
+    def view_count(self, chunk: int | None) -> int:
+        """How many items (views, mostly) a chunk handles; None: the stage as a whole."""
+        if chunk is None or not self.chunked:
+            return self.size
+        return max(0, min(self.block_size, self.size - chunk * self.block_size))
 
 
 @dataclass(frozen=True)
@@ -147,10 +157,10 @@ def _stage(nodes: Mapping[str, Mapping[str, Any]], name: str, order: list[str]) 
     node = nodes[name]
     uid = node.get("uid") or _mapping(node, "uids", name).get("0")
     parallelization = _mapping(node, "parallelization", name)
-    block_size, split = parallelization.get("blockSize", 0), parallelization.get("split", 1)
+    block_size, split, size = (parallelization.get(key, default) for key, default in _PARALLELIZATION.items())
     if not isinstance(uid, str) or not _UID.fullmatch(uid):
         raise GraphInvalid(f"the planned graph gives {name} no uid; plan it anew", node=name)
-    if not isinstance(block_size, int) or not isinstance(split, int) or split < 1:
+    if not all(isinstance(number, int) for number in (block_size, split, size)) or split < 1:
         raise GraphInvalid(f"the planned graph does not say how many chunks {name} has; plan it anew", node=name)
     reads = {source for link in _links(node["inputs"]) for source in _sources(nodes, *link)}
     return PlannedStage(
@@ -160,6 +170,8 @@ def _stage(nodes: Mapping[str, Mapping[str, Any]], name: str, order: list[str]) 
         chunked=block_size > 0,
         chunk_count=split,
         reads=tuple(sorted(reads, key=order.index)),
+        block_size=block_size,
+        size=size,
     )
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
+from meshroom_tasks.engine.failures import warnings
 from meshroom_tasks.errors import Draining, LeaseLost, ServiceError
 from meshroom_tasks.handoff.live_log import LiveLog
 from meshroom_tasks.jobs.records import Work
@@ -40,6 +42,7 @@ class Holding:
         self._held_until = time.monotonic() + self._lease
         self._reason: ServiceError | None = None
         self._progress = 0.0
+        self._warned: list[str] = []
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep, name=f"heartbeat-{work.step_id[:8]}", daemon=True)
 
@@ -51,6 +54,11 @@ class Holding:
     def lease_seconds_left(self) -> float:
         return self._held_until - time.monotonic()
 
+    @property
+    def warnings(self) -> tuple[Mapping[str, Any], ...]:
+        """What the engine warned of."""
+        return warnings(self._warned)
+
     def check(self) -> None:
         """Raise the reason to stop, if there is one."""
         if (reason := self.stop_reason()) is not None:
@@ -59,6 +67,8 @@ class Holding:
     def line(self, text: str) -> None:
         """One line of the engine's output."""
         self._log.write(text)
+        if warnings([text]):
+            self._warned.append(text)
         log.info("engine", line=text)
 
     def progress(self, fraction: float) -> None:

@@ -47,7 +47,7 @@ class LocalService:
         self.settings = settings
         self.api_key = settings.x_api_key.get_secret_value() or _kept_key(settings.data_dir / "api_key")
         self._logs = settings.data_dir / "logs"
-        self._children = [Child(name, command) for name, command in self._commands().items()]
+        self.children = [Child(name, command) for name, command in self._commands().items()]
 
     @property
     def url(self) -> str:
@@ -56,7 +56,7 @@ class LocalService:
     def start(self) -> None:
         self._logs.mkdir(parents=True, exist_ok=True)
         _upgrade_database(self.settings)
-        for child in self._children:
+        for child in self.children:
             self._spawn(child)
 
     def wait_until_ready(self, stopped: Callable[[], bool] = lambda: False) -> bool:
@@ -73,7 +73,7 @@ class LocalService:
     def keep_alive(self) -> None:
         """Start again what has died."""
         now = time.monotonic()
-        for child in self._children:
+        for child in self.children:
             if child.process is None or child.process.poll() is None:
                 continue
             if not child.restart_at:
@@ -83,7 +83,7 @@ class LocalService:
 
     def stop(self) -> None:
         """Ask all to stop; after a grace, kill what is left with everything it started."""
-        running = [child.process for child in self._children if child.process is not None]
+        running = [child.process for child in self.children if child.process is not None]
         for process in running:
             _signal_group(process, signal.SIGTERM, whole_group=False)
         deadline = time.monotonic() + _STOP_SECONDS

@@ -105,7 +105,7 @@ def chunk(service: Service, holding: Holding) -> None:
             holding.check()
             run.link(service.stage_cache.fetch(item, workspace), item.node_type, item.uid)
         service.storage.get_file(graph_key(work.job_id), run.graph)
-        computed = service.engine.compute(
+        usage = service.engine.compute(
             folder=run.path,
             stage=work.node,
             node_type=work.node_type,
@@ -115,8 +115,8 @@ def chunk(service: Service, holding: Holding) -> None:
             time_limit=service.settings.stage_timeout_seconds or policy.time_limit_seconds,
         )
         folder = run.stage_folder(work.node_type, work.uid)
-        entry = service.stage_cache.put(address, folder, computed.usage, keep_in=workspace)
-    service.store.finish_chunk(work, entry, computed.warnings)
+        entry = service.stage_cache.put(address, folder, usage, keep_in=workspace)
+    service.store.finish_chunk(work, entry, holding.warnings)
 
 
 @step_task

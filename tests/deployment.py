@@ -1,0 +1,163 @@
+"""The whole service in its own processes, with the test engine, a server that offers photos, and a receiver."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shlex
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from PIL import Image
+
+from demo.client import Client
+from demo.servers import CallbackReceiver, photo_server
+from meshroom_tasks.jobs.store import JobStore, open_store
+from meshroom_tasks.local_service import LocalService
+from meshroom_tasks.settings import Settings, load_settings
+
+from . import scripted_engine
+from .scripted_engine import Run
+
+SECRET = "whsec_" + base64.b64encode(b"a secret of tests, 32 bytes long").decode()
+
+
+@dataclass
+class Deployment:
+    """`photos` is served at `photo_url`; the script of the test engine may be changed at any time."""
+
+    folder: Path
+    photos: Path
+    photo_host: str
+    receiver: CallbackReceiver
+    settings: Settings
+    service: LocalService
+
+    @property
+    def client(self) -> Client:
+        return Client(self.service.url, self.service.api_key)
+
+    @property
+    def store(self) -> JobStore:
+        return open_store(self.settings)
+
+    def script(self, content: Mapping[str, Any]) -> None:
+        (self.folder / "script.json").write_text(json.dumps(content))
+
+    def ledger(self) -> list[Run]:
+        return scripted_engine.read_ledger(self.folder / "ledger")
+
+    def start(self) -> None:
+        self.service = LocalService(self.settings)
+        self.service.start()
+        assert self.service.wait_until_ready(), self.logs()
+
+    def url_of(self, name: str) -> str:
+        return f"http://{self.photo_host}/{name}"
+
+    def photo_urls(self, count: int = 4, seed: int = 0) -> list[str]:
+        return [self.url_of(name) for name in write_photos(self.photos, count, seed)]
+
+    def submit(self, urls: Sequence[str] | None = None, **more: Any) -> str:
+        return self.client.submit(urls or self.photo_urls(), self.receiver.url, **more)
+
+    def wait(self, job_id: str, *, seconds: float = 90, until: Callable[[dict[str, Any]], bool] | None = None) -> Any:
+        """The job once it has ended, or once `until` holds."""
+        deadline = time.monotonic() + seconds
+        for job in self.client.follow(job_id):
+            self.service.keep_alive()
+            if until is not None and until(job):
+                return job
+            assert time.monotonic() < deadline, f"{json.dumps(job, indent=1)}\n{self.logs()}"
+        assert until is None, f"the job ended before: {json.dumps(job, indent=1)}"
+        return job
+
+    def logs(self) -> str:
+        parts = []
+        for path in sorted((self.settings.data_dir / "logs").glob("*.log")):
+            parts.append(f"== {path.name}\n" + "\n".join(path.read_text(errors="replace").splitlines()[-40:]))
+        return "\n".join(parts)
+
+    def engine_processes(self) -> list[psutil.Process]:
+        """Every live process of the test engine that belongs to this deployment."""
+        return processes_mentioning(str(self.folder))
+
+
+def processes_mentioning(text: str) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter(["cmdline", "status"]):
+        arguments = process.info["cmdline"] or []
+        if process.info["status"] != psutil.STATUS_ZOMBIE and any(text in argument for argument in arguments):
+            found.append(process)
+    return found
+
+
+def write_photos(folder: Path, count: int, seed: int = 0) -> list[str]:
+    """Small JPEG files, each with other content."""
+    names = []
+    for index in range(count):
+        name = f"photo_{seed}_{index}.jpg"
+        pixels = np.random.default_rng([seed, index]).integers(0, 255, (48, 64, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / name, quality=90)
+        names.append(name)
+    return names
+
+
+def stages_running(*node_types: str) -> Callable[[dict[str, Any]], bool]:
+    """For `Deployment.wait`: a stage of one of these types is running."""
+
+    def running(job: dict[str, Any]) -> bool:
+        return any(stage["node_type"] in node_types and stage["state"] == "running" for stage in job["stages"])
+
+    return running
+
+
+@contextmanager
+def deployed(folder: Path, *, script: Mapping[str, Any] | None = None, **settings: Any) -> Iterator[Deployment]:
+    """A running deployment below `folder`; afterwards none of its processes is left."""
+    photos = folder / "photos"
+    photos.mkdir(parents=True)
+    (folder / "script.json").write_text(json.dumps(script or {}))
+    with ExitStack() as stack:
+        host = stack.enter_context(photo_server(photos))
+        receiver = stack.enter_context(CallbackReceiver(SECRET).running())
+        values = {
+            "data_dir": folder / "data",
+            "port": free_port(),
+            "flower_port": free_port(),
+            "image_private_hosts": (host,),
+            "callback_private_hosts": (receiver.host,),
+            "webhook_secret": SECRET,
+            "cpu_workers": 2,
+            "lease_seconds": 4.0,
+            "heartbeat_seconds": 0.5,
+            "sweep_seconds": 0.5,
+            "hint_seconds": 2.0,
+            **_engine_commands(folder),
+            **settings,
+        }
+        loaded = load_settings(**values)
+        deployment = Deployment(folder, photos, host, receiver, loaded, LocalService(loaded))
+        stack.callback(lambda: deployment.service.stop())
+        deployment.start()
+        yield deployment
+    assert processes_mentioning(str(folder)) == []
+
+
+def _engine_commands(folder: Path) -> dict[str, str]:
+    told = ("env", f"SCRIPTED_ENGINE={folder / 'script.json'}", f"SCRIPTED_ENGINE_LEDGER={folder / 'ledger'}")
+    batch, compute = scripted_engine.commands()
+    return {"meshroom_batch": shlex.join([*told, *batch]), "meshroom_compute": shlex.join([*told, *compute])}
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.deployment import Deployment, deployed
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """One service for all tests that leave it as it was."""
+    with deployed(tmp_path_factory.mktemp("e2e")) as deployment:
+        yield deployment
+
+
+@pytest.fixture
+def deployment(running: Deployment) -> Deployment:
+    """The shared service; its engine does nothing special, and no callback is left over."""
+    running.script({})
+    running.receiver.forget()
+    return running
