@@ -41,4 +41,4 @@ lock:
 	uv pip compile --quiet --universal --generate-hashes -p 3.11 --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 
 clean:
-	rm -rf build data $(VENV)
+	rm -rf build $(VENV)

@@ -7,7 +7,6 @@ is due is a pure function of the schedule and of what came of the last one; who 
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 import time
 import unicodedata
@@ -108,7 +107,7 @@ def check_secret(secret: str) -> tuple[str, ...]:
     for number, item in enumerate(secrets, start=1):
         try:
             size = len(base64.b64decode(item.removeprefix(_WHSEC), validate=True))
-        except binascii.Error:
+        except ValueError:
             size = 0
         if not item.startswith(_WHSEC) or size not in _SECRET_BYTES:
             raise ValueError(

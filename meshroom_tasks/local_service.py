@@ -22,7 +22,7 @@ from types import FrameType
 import requests
 from rich.console import Console
 
-from meshroom_tasks.settings import PROJECT, Settings, load_settings
+from meshroom_tasks.settings import PROJECT, Settings, load_settings, python_path
 
 _PR_SET_PDEATHSIG = 1
 _RESTART_SECONDS = 1.0
@@ -118,7 +118,7 @@ class LocalService:
             "X_API_KEY": self.api_key,
             "FLOWER_BASIC_AUTH": f"admin:{self.api_key}",
             "REMAP_SIGTERM": "SIGQUIT",  # A worker that is told to stop gives its steps back instead of ending them.
-            "PYTHONPATH": os.pathsep.join(filter(None, (str(PROJECT), os.environ.get("PYTHONPATH", "")))),
+            "PYTHONPATH": python_path(),
         }
 
     def _spawn(self, child: Child) -> None:

@@ -41,10 +41,10 @@ def rasterise(
     if corners.shape != (len(corners), 3, 2) or inverse.shape != corners.shape[:2]:
         raise ValueError(f"pixels must be (F, 3, 2) and depth (F, 3), not {corners.shape} and {inverse.shape}")
     face = np.full(shape, NONE, np.int32)
-    nearest = np.zeros(shape, np.float64)
+    nearest = np.zeros(shape, np.float32)
     _fill(corners, inverse, face, nearest)
     with np.errstate(divide="ignore"):
-        return face, (1.0 / nearest).astype(np.float32)
+        return face, np.float32(1.0) / nearest
 
 
 def interpolate(face: NDArray[np.int32], pixels: ArrayLike, depth: ArrayLike, values: ArrayLike) -> NDArray[np.float32]:
@@ -66,9 +66,9 @@ def _inverse_depth(depth: ArrayLike) -> NDArray[np.float64]:
     return np.ascontiguousarray(np.divide(1.0, z, out=np.zeros_like(z), where=z > 0))
 
 
-@compiled("void(float64[:,:,::1], float64[:,::1], int32[:,::1], float64[:,::1])")
+@compiled("void(float64[:,:,::1], float64[:,::1], int32[:,::1], float32[:,::1])")
 def _fill(
-    corners: NDArray[np.float64], inverse: NDArray[np.float64], face: NDArray[np.int32], nearest: NDArray[np.float64]
+    corners: NDArray[np.float64], inverse: NDArray[np.float64], face: NDArray[np.int32], nearest: NDArray[np.float32]
 ) -> None:
     height, width = face.shape
     for f in range(corners.shape[0]):

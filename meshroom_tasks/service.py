@@ -11,7 +11,7 @@ from meshroom_tasks.engine import Engine
 from meshroom_tasks.handoff import StageCache, Workspace
 from meshroom_tasks.jobs.store import JobStore, open_store
 from meshroom_tasks.pipelines import Pipelines
-from meshroom_tasks.settings import Settings, current_settings
+from meshroom_tasks.settings import Settings, current_settings, python_path
 from meshroom_tasks.storage import Storage, open_storage
 
 _PHOTO_REDIRECTS = 3
@@ -43,6 +43,7 @@ class Service:
             self.settings.batch_command,
             self.settings.compute_command,
             version=self.settings.engine_version,
+            environment={"PYTHONPATH": python_path()},  # The engine runs in its run folder, wherever we were started.
             threads=self.settings.threads_per_engine,
         )
 

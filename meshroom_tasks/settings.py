@@ -238,6 +238,11 @@ def load_settings(**overrides: Any) -> Settings:
     return Settings(**found, **overrides)
 
 
+def python_path() -> str:
+    """PYTHONPATH of a child process that has to import this project."""
+    return os.pathsep.join(filter(None, (str(PROJECT), os.environ.get("PYTHONPATH", ""))))
+
+
 @lru_cache(maxsize=1)
 def current_settings() -> Settings:
     """The settings of this process, read once."""

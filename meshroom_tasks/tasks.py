@@ -22,7 +22,7 @@ from meshroom_tasks.ingest import IngestLimits, fetch_photos, ingest_photos
 from meshroom_tasks.jobs.records import AttemptView
 from meshroom_tasks.logs import bound, logger
 from meshroom_tasks.planning import stages_of_graph
-from meshroom_tasks.results import publish_results
+from meshroom_tasks.results import PUBLISHED_NODE_TYPES, ResultInputs, publish
 from meshroom_tasks.service import Service, current_service
 
 log = logger(__name__)
@@ -123,11 +123,26 @@ def chunk(service: Service, holding: Holding) -> None:
 def results(service: Service, holding: Holding) -> None:
     """Publish the model, its preview and the report."""
     work = holding.work
+    job = service.store.job(work.job_id)
     workspace = service.workspace(work.engine, work.photos_digest)
-    published = publish_results(
-        service.store.job(work.job_id), work, service.stage_cache, workspace, service.storage, holding
+    inputs = ResultInputs(
+        job_id=work.job_id,
+        folders={
+            item.stage: service.stage_cache.fetch(item, workspace)
+            for item in work.reads
+            if item.node_type in PUBLISHED_NODE_TYPES
+        },
+        stages=job.stages,
+        photos=job.image_count,
+        engine=work.engine,
+        pipeline=work.pipeline,
+        settings=work.settings,
+        outputs=work.outputs,
+        warnings=job.warnings,
     )
-    service.store.finish_results(work, published.files, published.quality)
+    with workspace.run_folder(work.token) as run:
+        published = publish(inputs, run.path, service.storage)
+    service.store.finish_results(work, published.files, published.quality, published.warnings)
 
 
 @app.task(name="callback")  # type: ignore[untyped-decorator]

@@ -40,7 +40,7 @@ class Exchange(BaseHTTPRequestHandler):
         """Wait; True when the server is being stopped meanwhile."""
         return self.server.stopping.wait(seconds)
 
-    def do_GET(self) -> None:  # noqa: N802 - named by http.server
+    def do_GET(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.server.received.append(Received(self.command, self.path, headers, body))

@@ -5,7 +5,7 @@
 
 from meshroom_tasks.egress.addresses import Egress, check_url, is_public, redact
 from meshroom_tasks.egress.session import guarded_session
-from meshroom_tasks.egress.transfer import BodyTooLargeError, Deadline, Reply, TransferError, stream
+from meshroom_tasks.egress.transfer import BodyTooLargeError, Deadline, Reply, TransferError, parse_retry_after, stream
 
 __all__ = [
     "BodyTooLargeError",
@@ -16,6 +16,7 @@ __all__ = [
     "check_url",
     "guarded_session",
     "is_public",
+    "parse_retry_after",
     "redact",
     "stream",
 ]

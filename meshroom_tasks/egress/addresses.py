@@ -10,6 +10,7 @@ import ipaddress
 import re
 import socket
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -44,6 +45,7 @@ _PRIVATE_SUFFIXES = (".localhost", ".localdomain", ".local", ".internal", ".home
 
 _UNSAFE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zs", "Zl", "Zp"})
 _NUMERIC_LABEL = re.compile(r"\d+|0x[0-9a-f]*", re.IGNORECASE)
+_HOST_AND_PORT = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9]([a-z0-9._-]*[a-z0-9])?):[1-9][0-9]{0,4}")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -57,6 +59,15 @@ class Egress:
     """
 
     private_hosts: frozenset[str] = frozenset()
+
+    @classmethod
+    def to(cls, private_hosts: Iterable[str]) -> Egress:
+        """A policy from settings; ValueError where one of them is no exact `host:port`."""
+        hosts = frozenset(host.strip().lower() for host in private_hosts)
+        for host in hosts:
+            if not _HOST_AND_PORT.fullmatch(host):
+                raise ValueError(f"{host!r} must be an exact host:port, like minio:9000 or [fd00::7]:80")
+        return cls(hosts)
 
     def vouches_for(self, host: str, port: int) -> bool:
         """Is this host (without brackets) and port one of `private_hosts`?"""

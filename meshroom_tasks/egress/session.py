@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import socket
-import time
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from http.cookiejar import DefaultCookiePolicy
@@ -116,10 +115,8 @@ class _GuardedConnection(HTTPConnection):
                 raise TimeoutError("no time left to connect")
             seconds = min(seconds, watch.remaining)
             watch.watch(sock)
-        end = time.monotonic() + seconds
         sock.settimeout(seconds)
         sock.connect(sockaddr)
-        sock.settimeout(max(end - time.monotonic(), 0.001))  # what is left of the time to connect is for TLS
 
     def putrequest(self, *args: Any, **kwargs: Any) -> None:
         watch = current_watch.get()

@@ -7,12 +7,15 @@ without end. `Deadline` shuts the socket instead, wherever the request then wait
 from __future__ import annotations
 
 import math
+import re
 import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import Token
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 from types import TracebackType
 from urllib.parse import urljoin
@@ -157,6 +160,20 @@ def stream(
         yield Reply(response, deadline)
     finally:
         response.close()
+
+
+def parse_retry_after(value: str, now: datetime) -> float | None:
+    """The seconds that a Retry-After header asks for, given as such or as a date; None where it makes no sense."""
+    value = value.strip()
+    if re.fullmatch(r"[0-9]{1,9}", value):
+        return float(value)
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - now).total_seconds())
 
 
 def _follow(

@@ -54,6 +54,7 @@ class ReadItem:
     chunk: int
     digest: str
     bundle_key: str
+    stage: str = ""
 
 
 @dataclass(frozen=True)

@@ -135,10 +135,16 @@ class WorkStore(Flow):
             self._go_on(connection, work.job_id)
         return True
 
-    def finish_results(self, work: Work, results: Sequence[ResultFile], quality: Mapping[str, Any]) -> bool:
+    def finish_results(
+        self,
+        work: Work,
+        results: Sequence[ResultFile],
+        quality: Mapping[str, Any],
+        warnings: Sequence[Mapping[str, Any]] = (),
+    ) -> bool:
         """The job is completed, and the client's delivery recorded with it."""
         with self.database.transaction() as connection:
-            job = self._settle(connection, work, ())
+            job = self._settle(connection, work, warnings)
             if job is None:
                 return False
             if job.cancel_requested:

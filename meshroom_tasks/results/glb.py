@@ -112,7 +112,7 @@ class _Scene:
         if texture is not None:
             wrap = _REPEAT if uv.min() < -0.001 or uv.max() > 1.001 else _CLAMP
             surface["baseColorTexture"] = {"index": self._texture(texture, wrap)}
-        self._materials.append({"name": name, "pbrMetallicRoughness": surface, "doubleSided": True})
+        self._materials.append({"name": name or "material", "pbrMetallicRoughness": surface, "doubleSided": True})
         return len(self._materials) - 1
 
     def write(self, target: Path, primitives: list[dict[str, Any]]) -> None:

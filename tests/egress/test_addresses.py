@@ -294,6 +294,32 @@ def test_private_hosts_are_exact(url: str) -> None:
         check_url(url, VOUCHED)
 
 
+def test_private_hosts_from_settings() -> None:
+    egress = Egress.to(["MinIO:9000", " 127.0.0.1:80 ", "[fd00::7]:8080"])
+    assert egress.private_hosts == {"minio:9000", "127.0.0.1:80", "[fd00::7]:8080"}
+    assert Egress.to([]) == NOWHERE
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "minio",
+        "minio:",
+        ":80",
+        "minio:0",
+        "minio:123456",
+        "http://minio:9000",
+        "10.0.0.0/8",
+        "*:80",
+        "*.lan:80",
+        "::1:80",
+    ],
+)
+def test_private_hosts_must_be_exact(host: str) -> None:
+    with pytest.raises(ValueError, match="exact host:port"):
+        Egress.to([host])
+
+
 @pytest.mark.parametrize("address", ["fe80::1%eth0", "::ffff:8.8.8.8", "127.0.0.1", "::1", "2002:808:808::1"])
 def test_private_addresses(address: str) -> None:
     assert not is_public(address)

@@ -55,7 +55,7 @@ def test_a_slow_server_is_left_at_the_deadline(
     with pytest.raises(TransferError) as caught:
         fetch(session, site.url("/a"), seconds=0.4)
     assert time.monotonic() - started < 1.5
-    assert caught.value.timed_out or "broke" in caught.value.reason
+    assert caught.value.timed_out
 
 
 def test_a_slow_redirect_counts_to_the_same_deadline(site: Site, session: requests.Session) -> None:

@@ -10,7 +10,7 @@ the complete folders of exactly the nodes that this one reads (a missing one is 
 that the photos are there where the node reads them, and leaves small files of the right names. StructureFromMotion
 leaves `cameras.sfm` and `stats.json` as AliceVision does, Texturing a real textured cube (OBJ, MTL, PNG).
 As in Meshroom, a second process (the "binary") does the work and writes the node's log, while the first one waits
-for it and keeps the status file.
+for it, keeps the status file, and prints the whole log once more when the binary failed.
 
 `SCRIPTED_ENGINE` names a JSON file (or holds the JSON itself) that says how to behave:
 
@@ -125,7 +125,11 @@ def supervise(chunk, actions):
         os.remove(chunk.status_file)
     else:
         chunk.write_status(status, failure.get("return_code", return_code))
-    return failure.get("exit", 1) if return_code else 0
+    if return_code:
+        with open(chunk.log_file) as log:
+            print(f'RuntimeError: Error on node "{chunk.name}":\nLog:\n{log.read()}')
+        return failure.get("exit", 1)
+    return 0
 
 
 def run_binary(chunk, actions):

@@ -1,0 +1,123 @@
+"""One photo for each face: outliers rejected by colour, then a labelling that prefers large patches.
+
+After Waechter, Moehrle and Goesele, "Let there be color! Large-scale texturing of 3D reconstructions" (2014),
+sections 4.1 (view selection) and 4.2 (photo-consistency).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+
+from meshroom_tasks.cpu_engine.face_views import UNSEEN, FaceViews
+from meshroom_tasks.raster import compiled
+
+_COLOUR_FLOOR = 14.0
+"""Grey levels by which good photos of one spot differ all the same (light, gloss, registration)."""
+_OUTLIER = 2.5
+"""Standard deviations beyond which a photo shows something else: a leaf in front, a passer-by."""
+
+
+def exposure_gains(views: FaceViews, cameras: int, iterations: int = 8) -> NDArray[np.float32]:
+    """(cameras, 3) BGR factors that bring the photos to one exposure; their geometric mean is 1.
+
+    Log colour is modelled as face + photo; both are found in turn, the photo's share as a median.
+    """
+    known = (views.view != UNSEEN) & (views.colour.min(axis=2) > 8) & (views.colour.max(axis=2) < 247)
+    known &= (known.sum(axis=1) >= 2)[:, None]
+    face, slot = np.nonzero(known)
+    view = views.view[face, slot]
+    logs = np.log(views.colour[face, slot])
+    share = np.zeros((cameras, 3), np.float32)
+    groups = [np.nonzero(view == k)[0] for k in range(cameras)]
+    counts = np.maximum(np.bincount(face, minlength=len(views.view)), 1)
+    for _ in range(iterations):
+        rest = logs - share[view]
+        mean = np.column_stack([np.bincount(face, rest[:, c], len(counts)) / counts for c in range(3)])
+        for k, members in enumerate(groups):
+            if len(members) >= 50:
+                share[k] = np.median(logs[members] - mean[face[members]], axis=0)
+        share -= share.mean(axis=0)
+    return np.exp(-share)
+
+
+def consistent_views(views: FaceViews, gains: NDArray[np.float32], iterations: int = 6) -> NDArray[np.bool_]:
+    """Mask (F, K) of the photos that agree with most others about a face's colour.
+
+    The mean is found by reweighting each photo by its distance to it; with fewer than three photos all stay.
+    """
+    known = views.view != UNSEEN
+    colour = views.colour * gains[views.view]
+    base = np.where(known, np.sqrt(views.quality), 0.0)
+    weight = base
+    # Start from the middle colour, not the mean: one very different photo would pull that too far.
+    centre = np.nanmedian(np.where(known[..., None], colour, np.nan), axis=1, keepdims=True) if len(colour) else colour[:, :1]
+    centre = np.nan_to_num(centre)
+    distance = ((colour - centre) ** 2).sum(axis=2)
+    spread = np.full(len(colour), _COLOUR_FLOOR**2)
+    for _ in range(iterations):
+        weight = base * np.exp(-0.5 * distance / spread[:, None])
+        total = np.maximum(weight.sum(axis=1), 1e-9)
+        centre = (colour * weight[..., None]).sum(axis=1, keepdims=True) / total[:, None, None]
+        distance = ((colour - centre) ** 2).sum(axis=2)
+        spread = np.maximum((distance * weight).sum(axis=1) / total, _COLOUR_FLOOR**2)
+    agrees = known & (distance <= _OUTLIER**2 * spread[:, None])
+    few = (known.sum(axis=1) < 3) | ~agrees.any(axis=1)
+    agrees[few] = known[few]
+    return agrees
+
+
+def label_faces(views: FaceViews, pairs: NDArray[np.int64], smoothness: float, sweeps: int = 30) -> NDArray[np.int32]:
+    """The photo (F,) of each face, `UNSEEN` where no photo sees it.
+
+    Minimises the sum of the loss of quality, 1 - quality / best, over the faces and `smoothness` for every pair (E, 2)
+    of adjacent faces with different photos, by iterated conditional modes (Besag, "On the statistical analysis of
+    dirty pictures", 1986), first with large patches as the proposal so that small ones do not freeze.
+    """
+    count = len(views.view)
+    heads, tails = np.concatenate([pairs, pairs[:, ::-1]]).T
+    graph = coo_array((np.ones(len(heads), np.int8), (heads, tails)), (count, count)).tocsr()
+    loss = 1.0 - np.sqrt(views.quality / np.maximum(views.quality[:, :1], 1e-12))
+    labels = np.ascontiguousarray(views.view[:, 0], np.int32)
+    start, neighbours = graph.indptr.astype(np.int64), graph.indices.astype(np.int64)
+    # The weight of smoothness falls to its value: what is joined early by strong ties stays joined where it is cheap.
+    for factor in (4.0, 2.0, 1.0):
+        _settle(views.view, np.ascontiguousarray(loss, np.float32), start, neighbours, smoothness * factor, sweeps, labels)
+    return labels
+
+
+@compiled("void(int32[:,::1], float32[:,::1], int64[::1], int64[::1], float64, int64, int32[::1])")
+def _settle(
+    view: NDArray[np.int32],
+    loss: NDArray[np.float32],
+    start: NDArray[np.int64],
+    neighbours: NDArray[np.int64],
+    smoothness: float,
+    sweeps: int,
+    labels: NDArray[np.int32],
+) -> None:
+    count, slots = view.shape
+    for sweep in range(sweeps):
+        changes = 0
+        for step in range(count):
+            f = step if sweep % 2 == 0 else count - 1 - step
+            if view[f, 0] < 0:
+                continue
+            best, best_energy = labels[f], np.inf
+            for k in range(slots):
+                candidate = view[f, k]
+                if candidate < 0:
+                    break
+                energy = float(loss[f, k])
+                for n in range(start[f], start[f + 1]):
+                    other = labels[neighbours[n]]
+                    if other != candidate and other >= 0:
+                        energy += smoothness
+                if energy < best_energy - 1e-9:
+                    best, best_energy = candidate, energy
+            if best != labels[f]:
+                labels[f] = best
+                changes += 1
+        if changes == 0:
+            return

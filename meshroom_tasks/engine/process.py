@@ -1,0 +1,173 @@
+"""Running one command of the engine under a warden: stopped in time, with all its descendants, whatever happens.
+
+What each death leads to:
+- this process dies: the warden's input ends, it kills the tree;
+- this process is frozen or loses its lease: the warden's deadline passes, it kills the tree;
+- the warden dies: the kernel kills the command (PDEATHSIG), the rest is found by its mark (see markers.py);
+- the command dies: the warden kills what it left behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Protocol, cast
+
+from meshroom_tasks.engine import markers
+from meshroom_tasks.errors import EngineError, EngineKilled, EngineNotFound, EngineTimeout, LeaseLost, ServiceError
+from meshroom_tasks.jobs.records import Usage
+
+POLL_SECONDS = 0.1
+STOP_SECONDS = 20.0
+"""How long a warden may take to end all processes before it is itself taken for lost."""
+MAX_ALLOWANCE = 3600.0
+TIME_LIMIT_MARGIN = 5.0
+_WARDEN = Path(__file__).with_name("warden.py")
+
+
+class Watch(Protocol):
+    """What a run is told from outside, and what it tells."""
+
+    def stop_reason(self) -> ServiceError | None:
+        """Asked several times a second. Not None: kill everything and raise this."""
+
+    def lease_seconds_left(self) -> float:
+        """How long the holder may still run if nothing is heard of it again (inf: for ever)."""
+
+    def line(self, text: str) -> None:
+        """A line of the engine's log."""
+
+    def progress(self, fraction: float) -> None:
+        """How far the stage is, from 0 to 1, when it has changed."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended by itself: its exit code (negative: a signal) and what its processes used."""
+
+    exit_code: int
+    usage: Usage
+
+
+def run(
+    command: Sequence[str],
+    *,
+    name: str,
+    folder: Path,
+    output: Path,
+    environment: Mapping[str, str],
+    watch: Watch,
+    time_limit: float,
+    tick: Callable[[], None] = lambda: None,
+) -> Outcome:
+    """Run a command in `folder` with its output appended to the file `output`, calling `tick` about every 0.1 s.
+
+    When this returns or raises, no process of the command is left. `name` is what error messages call it.
+    Raises the watch's reason to stop, EngineTimeout after `time_limit` seconds, LeaseLost when the lease ran out in
+    between, EngineNotFound when the command cannot be executed, EngineKilled when the warden was killed.
+    """
+    started = time.monotonic()
+    warden = _Warden(command, folder, output, environment)
+    try:
+        while True:
+            elapsed = time.monotonic() - started
+            if (reason := watch.stop_reason()) is not None:
+                raise reason
+            if elapsed >= time_limit:
+                raise EngineTimeout(
+                    f"{name} was stopped at its time limit of {time_limit:g} s; lower its settings or send fewer photos"
+                )
+            warden.allow(min(watch.lease_seconds_left(), time_limit - elapsed + TIME_LIMIT_MARGIN))
+            if warden.has_ended(POLL_SECONDS):
+                break
+            tick()
+    finally:
+        result = warden.close()
+    tick()
+    return _outcome(name, result, time.monotonic() - started)
+
+
+def _outcome(name: str, result: Mapping[str, Any] | None, seconds: float) -> Outcome:
+    if result is None:
+        raise EngineKilled(f"the process that guards {name} was killed from outside; it is tried again")
+    if "not_started" in result:
+        raise EngineNotFound(
+            f"the command of {name} cannot be executed ({result['not_started']}); check the engine's installation"
+        )
+    if result["stopped"] == "terminated":
+        raise EngineKilled(f"{name} was told to end from outside; it is tried again")
+    if result["stopped"] is not None:
+        raise LeaseLost(f"{name} was stopped because the worker had not been heard of in time; it goes to another")
+    usage = Usage(wall_seconds=seconds, cpu_seconds=result["cpu_seconds"], peak_bytes=result["peak_bytes"])
+    return Outcome(exit_code=result["exit"] if result["signal"] is None else -result["signal"], usage=usage)
+
+
+class _Warden:
+    """The warden's process, seen from here."""
+
+    def __init__(self, command: Sequence[str], folder: Path, output: Path, environment: Mapping[str, str]) -> None:
+        marks = markers.new_run()
+        self._run = marks[markers.RUN]
+        with output.open("ab") as errors:
+            try:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-I", "-S", str(_WARDEN), str(os.getpid()), str(output), *command],
+                    cwd=folder,
+                    env={**environment, **marks},
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise EngineError(f"no process can be started here ({error.strerror}); free resources") from error
+        self._input = cast(IO[bytes], self._process.stdin)
+        self._output = cast(IO[bytes], self._process.stdout)
+        self._said = b""
+
+    def allow(self, seconds: float) -> None:
+        """Let the command run for so long, from now, if nothing else is said."""
+        allowed = MAX_ALLOWANCE if math.isinf(seconds) else max(0.0, min(seconds, MAX_ALLOWANCE))
+        deadline = time.clock_gettime(time.CLOCK_BOOTTIME) + allowed
+        with contextlib.suppress(BrokenPipeError):
+            self._input.write(b"%.3f\n" % deadline)
+            self._input.flush()
+
+    def has_ended(self, patience: float) -> bool:
+        """Whether the warden has nothing more to say; waits so long for it."""
+        end = time.monotonic() + patience
+        descriptor = self._output.fileno()
+        said = select.poll()
+        said.register(descriptor, select.POLLIN | select.POLLHUP)
+        while said.poll(max(0.0, end - time.monotonic()) * 1000):
+            block = os.read(descriptor, 4096)
+            if not block:
+                return True
+            self._said += block
+        return False
+
+    def close(self) -> Mapping[str, Any] | None:
+        """End everything that still runs. What the warden reported; None when it could not."""
+        with contextlib.suppress(BrokenPipeError):
+            self._input.close()
+        if not self.has_ended(STOP_SECONDS):
+            self._process.kill()
+        self._output.close()
+        self._process.wait()
+        try:
+            result = json.loads(self._said)
+        except ValueError:
+            result = None
+        if not isinstance(result, dict):
+            markers.kill_marked(self._run)
+            return None
+        return result

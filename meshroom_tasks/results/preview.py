@@ -1,0 +1,217 @@
+"""A picture of the textured mesh, rendered in software from where one of the photos was taken.
+
+The camera is the one that sees most of the surface; its picture is cropped to the mesh, which keeps the perspective
+of the photo. Rendered at twice the size and averaged; textures are reduced beforehand where their texels are smaller
+than those samples (Williams, "Pyramidal parametrics", 1983).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from meshroom_tasks.errors import HandoffIncomplete
+from meshroom_tasks.raster import NONE, interpolate, rasterise
+from meshroom_tasks.results.cameras import RegisteredCamera
+from meshroom_tasks.results.textures import read_texture, tile_uvs
+from meshroom_tasks.results.wavefront import Material, TexturedMesh
+
+SIZE = (800, 600)
+
+_SAMPLES = 2
+_MOST_CAMERAS = 60
+_FRAME_CAMERAS = 12
+_MOST_FACES = 20_000
+_PROBE = 240
+_MARGIN = 0.06
+_STRAY = 0.002
+_LARGEST_ZOOM = 8.0
+_UNTEXTURED = np.array([176, 176, 176], np.float32)
+_BACKGROUND_TOP, _BACKGROUND_BOTTOM = 242.0, 212.0
+
+# Meshroom writes meshes in the frame of computer graphics (y up, z backwards) and cameras in that of computer vision.
+_FRAMES = (np.diag([1.0, 1.0, 1.0]), np.diag([1.0, -1.0, -1.0]))
+
+
+@dataclass(frozen=True, eq=False)
+class _View:
+    """A pinhole with its own window: `offset` is the pixel of the photo's frame at the window's upper left."""
+
+    camera: RegisteredCamera
+    scale: float
+    offset: NDArray[np.float64]
+    shape: tuple[int, int]
+
+    def project(self, vertices: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        pixels, depth = self.camera.project(vertices)
+        return (pixels + 0.5 - self.offset) * self.scale - 0.5, depth
+
+
+def render_preview(
+    mesh: TexturedMesh,
+    materials: Mapping[str, Material],
+    textures: Path,
+    cameras: Sequence[RegisteredCamera],
+    size: tuple[int, int] = SIZE,
+) -> NDArray[np.uint8]:
+    """The picture (height, width, 3) in the order blue, green, red; `size` is its width and height.
+
+    `textures` is the folder that the materials' texture names refer to. `HandoffIncomplete` when there are no
+    cameras or a texture is missing.
+    """
+    if not cameras:
+        raise HandoffIncomplete("the scene has no registered camera to look through")
+    mesh = replace(mesh, vertices=mesh.vertices @ _frame_of(mesh, cameras).T)
+    view = _framed(mesh, _best_camera(mesh, cameras), (size[1] * _SAMPLES, size[0] * _SAMPLES))
+    picture = _shade(mesh, materials, textures, view)
+    averaged = picture.reshape(size[1], _SAMPLES, size[0], _SAMPLES, 3).mean(axis=(1, 3))
+    return np.asarray(np.clip(averaged + 0.5, 0, 255), np.uint8)
+
+
+def _frame_of(mesh: TexturedMesh, cameras: Sequence[RegisteredCamera]) -> NDArray[np.float64]:
+    """The rotation (3, 3) that takes the mesh into the cameras' world.
+
+    The mesh was made from what these cameras saw, so in its own place they see it from outside, and much of it.
+    """
+    few = _evenly(cameras, _FRAME_CAMERAS)
+    return max(_FRAMES, key=lambda frame: sum(_outside_seen(mesh, camera, frame) for camera in few))
+
+
+def _outside_seen(mesh: TexturedMesh, camera: RegisteredCamera, frame: NDArray[np.float64]) -> float:
+    """By how much more of the camera's picture the mesh shows its outer side than its inner one, in pixels."""
+    probe = _probe(camera)
+    vertex_pixels, vertex_depth = probe.project(mesh.vertices @ frame.T)
+    pixels = vertex_pixels[mesh.faces]
+    face = rasterise(pixels, vertex_depth[mesh.faces], probe.shape)[0]
+    inside = _shows_inside(pixels)[face[face != NONE]]
+    # Which side is the outer one depends on the winding, which some programs turn round for all faces alike.
+    return float(abs(len(inside) - 2 * inside.sum()))
+
+
+def _best_camera(mesh: TexturedMesh, cameras: Sequence[RegisteredCamera]) -> RegisteredCamera:
+    """The camera that sees most of the surface, head-on and large."""
+    step = max(1, len(mesh.faces) // _MOST_FACES)
+    corners = mesh.vertices[mesh.faces[::step]]
+    centres = corners.mean(axis=1)
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]) / 2 * step
+    return max(_evenly(cameras, _MOST_CAMERAS), key=lambda camera: _worth(camera, centres, normals))
+
+
+def _worth(camera: RegisteredCamera, centres: NDArray[np.float64], normals: NDArray[np.float64]) -> float:
+    """Area seen, times the root of its share of the picture, of faces with these centres and area normals (F, 3)."""
+    pixels, depth = camera.project(centres)
+    inside = (depth > 0) & (pixels >= 0).all(axis=1) & (pixels < [camera.width, camera.height]).all(axis=1)
+    rays = camera.centre - centres[inside]
+    squared = np.maximum((rays * rays).sum(axis=1), 1e-12)
+    seen = np.maximum((normals[inside] * rays).sum(axis=1) / np.sqrt(squared), 0.0)
+    share = (seen / squared).sum() * camera.focal**2 / (camera.width * camera.height)
+    return float(seen.sum() * np.sqrt(min(share, 1.0)))
+
+
+def _evenly(cameras: Sequence[RegisteredCamera], count: int) -> list[RegisteredCamera]:
+    return [cameras[index] for index in np.unique(np.linspace(0, len(cameras) - 1, count).astype(int))]
+
+
+def _probe(camera: RegisteredCamera) -> _View:
+    """The camera's whole picture, small."""
+    scale = _PROBE / max(camera.width, camera.height)
+    return _View(camera, scale, np.zeros(2), (round(camera.height * scale), round(camera.width * scale)))
+
+
+def _framed(mesh: TexturedMesh, camera: RegisteredCamera, shape: tuple[int, int]) -> _View:
+    """The part of the camera's picture that the mesh fills, grown to the proportions of `shape` (height, width)."""
+    probe = _probe(camera)
+    pixels, depth = probe.project(mesh.vertices)
+    covered = rasterise(pixels[mesh.faces], depth[mesh.faces], probe.shape)[0] != NONE
+    middle, extent = np.array([camera.width, camera.height]) / 2, np.array([camera.width, camera.height], float)
+    if covered.any():
+        rows, columns = np.nonzero(covered)
+        # A few stray faces must not decide: a little of the covered pixels at each end stays out.
+        low = np.array([np.quantile(columns, _STRAY), np.quantile(rows, _STRAY)]) / probe.scale
+        high = (np.array([np.quantile(columns, 1 - _STRAY), np.quantile(rows, 1 - _STRAY)]) + 1) / probe.scale
+        middle = (low + high) / 2
+        extent = np.maximum((high - low) * (1 + 2 * _MARGIN), extent / _LARGEST_ZOOM)
+    height, width = shape
+    zoom = min(width / extent[0], height / extent[1])
+    return _View(camera, zoom, middle - np.array([width, height]) / zoom / 2, shape)
+
+
+def _shade(mesh: TexturedMesh, materials: Mapping[str, Material], textures: Path, view: _View) -> NDArray[np.float32]:
+    """(height, width, 3) colours of what the view sees, on the background."""
+    vertex_pixels, vertex_depth = view.project(mesh.vertices)
+    pixels, depth = vertex_pixels[mesh.faces], vertex_depth[mesh.faces]
+    face, _ = rasterise(pixels, depth, view.shape)
+    picture = _background(view.shape)
+    covered = face != NONE
+    of_pixel = np.where(covered, mesh.face_material[face], NONE)
+    for number, name in enumerate(mesh.materials):
+        mask = of_pixel == number
+        if not mask.any():
+            continue
+        picture[mask] = _UNTEXTURED
+        material = materials.get(name)
+        if material is None or material.texture is None:
+            continue
+        faces = np.flatnonzero(mesh.face_material == number)
+        uvs = np.zeros((len(mesh.faces), 3, 2))
+        uvs[faces] = tile_uvs(mesh, faces)
+        visible = np.unique(face[mask])
+        texture = _reduced(read_texture(textures / material.texture), uvs[visible], pixels[visible])
+        textured = mask & (mesh.face_uvs[face] >= 0).all(axis=2)
+        picture[textured] = _sample(texture, interpolate(face, pixels, depth, uvs)[textured])
+    inside = covered & _shows_inside(pixels)[face]
+    if 2 * inside.sum() > covered.sum():
+        inside = covered & ~inside
+    picture[inside] = 0.15 * picture[inside] + 0.85 * 0.75 * _UNTEXTURED
+    return picture
+
+
+def _shows_inside(pixels: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(F,) which faces show their inner side; they are counter-clockwise seen from outside."""
+    edge1, edge2 = pixels[:, 1] - pixels[:, 0], pixels[:, 2] - pixels[:, 0]
+    clockwise: NDArray[np.bool_] = edge1[:, 0] * edge2[:, 1] - edge1[:, 1] * edge2[:, 0] > 0
+    return clockwise
+
+
+def _reduced(texture: NDArray[np.uint8], uvs: NDArray[np.float64], pixels: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """The texture at the resolution that faces with these corners (F, 3, 2) need: about a texel a pixel."""
+    height, width = texture.shape[:2]
+    texels = _areas(uvs).sum() * height * width
+    ratio = np.sqrt(texels / max(_areas(pixels).sum(), 1e-9))
+    for _ in range(int(np.log2(max(ratio, 1.0)))):
+        height, width = max(height // 2, 1), max(width // 2, 1)
+    if (height, width) == texture.shape[:2]:
+        return texture
+    return np.asarray(cv2.resize(texture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _areas(triangles: NDArray[np.float64]) -> NDArray[np.float64]:
+    edge1, edge2 = triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]
+    areas: NDArray[np.float64] = np.abs(edge1[:, 0] * edge2[:, 1] - edge1[:, 1] * edge2[:, 0]) / 2
+    return areas
+
+
+def _sample(texture: NDArray[np.uint8], uv: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Bilinear samples (N, 3) at texture coordinates (N, 2), repeating outside of the unit square only."""
+    height, width = texture.shape[:2]
+    outside = (uv < -0.001) | (uv > 1.001)
+    uv = np.where(outside, uv - np.floor(uv), uv).astype(np.float64)
+    x = np.clip(uv[:, 0] * width - 0.5, 0, width - 1)
+    y = np.clip((1.0 - uv[:, 1]) * height - 0.5, 0, height - 1)
+    left, top = x.astype(np.intp), y.astype(np.intp)
+    right, below = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
+    fx, fy = (x - left)[:, None], (y - top)[:, None]
+    upper = texture[top, left] * (1 - fx) + texture[top, right] * fx
+    lower = texture[below, left] * (1 - fx) + texture[below, right] * fx
+    return np.asarray(upper * (1 - fy) + lower * fy, np.float32)
+
+
+def _background(shape: tuple[int, int]) -> NDArray[np.float32]:
+    height, width = shape
+    column = np.linspace(_BACKGROUND_TOP, _BACKGROUND_BOTTOM, height, dtype=np.float32)
+    return np.broadcast_to(column[:, None, None], (height, width, 3)).copy()

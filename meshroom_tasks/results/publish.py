@@ -1,0 +1,179 @@
+"""From the folders of the finished stages to the files that a client gets."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from meshroom_tasks.errors import HandoffIncomplete
+from meshroom_tasks.jobs.records import ResultFile, StageView
+from meshroom_tasks.results import report
+from meshroom_tasks.results.cameras import read_cameras
+from meshroom_tasks.results.glb import write_glb
+from meshroom_tasks.results.preview import render_preview
+from meshroom_tasks.results.textures import MEDIA_TYPES, texture_size
+from meshroom_tasks.results.wavefront import Material, TexturedMesh, read_mtl, read_obj
+from meshroom_tasks.storage import Progress, Storage
+
+MESH, MATERIALS, GLB, PREVIEW, REPORT = (
+    "texturedMesh.obj",
+    "texturedMesh.mtl",
+    "model.glb",
+    "preview.png",
+    "report.json",
+)
+_MEDIA_TYPES = {
+    **MEDIA_TYPES,
+    ".obj": "model/obj",
+    ".mtl": "model/mtl",
+    ".glb": "model/gltf-binary",
+    ".json": "application/json",
+}
+
+PUBLISHED_NODE_TYPES = ("StructureFromMotion", "Texturing")
+"""The stages whose folders the results are made from."""
+
+
+@dataclass(frozen=True)
+class ResultInputs:
+    """What the results are made from.
+
+    `folders` holds the finished stages' folders by stage name (`Texturing_1`); needed are those of a Texturing and a
+    StructureFromMotion stage, of the others only `stats.json` is read. `stages` are those of the job; ingest and
+    plan among them are reported too. `photos` is the number of photos given.
+    """
+
+    job_id: str
+    folders: Mapping[str, Path]
+    stages: Sequence[StageView]
+    photos: int
+    engine: str
+    pipeline: str = "default"
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    outputs: Sequence[str] = ("obj", "glb")
+    versions: Mapping[str, str] = field(default_factory=dict)
+    warnings: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True)
+class Published:
+    """The files as they lie in storage, the quality figures that a job shows, and all warnings."""
+
+    files: tuple[ResultFile, ...]
+    quality: Mapping[str, Any]
+    warnings: tuple[Mapping[str, Any], ...]
+
+
+def publish(inputs: ResultInputs, folder: Path, storage: Storage, *, progress: Progress | None = None) -> Published:
+    """Store the results under `results/<job id>/`; those that are made here are made in `folder`.
+
+    `NoSurface` when the mesh is empty, `HandoffIncomplete` when a stage's file is missing; errors of `Storage`.
+    The report and the picture are always made; OBJ with its textures and GLB as `outputs` asks.
+    """
+    texturing = _folder_of(inputs, "Texturing")
+    mesh = read_obj(texturing / MESH)
+    materials = read_mtl(texturing / MATERIALS)
+    cameras = read_cameras(_folder_of(inputs, "StructureFromMotion") / "cameras.sfm")
+    folder.mkdir(parents=True, exist_ok=True)
+
+    paths = _obj_files(texturing, materials) if "obj" in inputs.outputs else []
+    if "glb" in inputs.outputs:
+        write_glb(mesh, materials, texturing, folder / GLB)
+        paths.append(folder / GLB)
+    cv2.imwrite(str(folder / PREVIEW), render_preview(mesh, materials, texturing, cameras))
+    document = _report(inputs, mesh, _textures(mesh, materials, texturing))
+    (folder / REPORT).write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+    paths += [folder / PREVIEW, folder / REPORT]
+    files = tuple(_store(inputs.job_id, path, storage, progress) for path in paths)
+    return Published(files, _quality(document), tuple(document["warnings"]))
+
+
+def result_key(job_id: str, name: str) -> str:
+    return f"results/{job_id}/{name}"
+
+
+def _folder_of(inputs: ResultInputs, node_type: str) -> Path:
+    """The folder of the last stage of this type."""
+    for stage in reversed(inputs.stages):
+        if stage.node_type == node_type and stage.name in inputs.folders:
+            return inputs.folders[stage.name]
+    raise HandoffIncomplete(f"the pipeline has no finished {node_type} stage to take results from", node_type=node_type)
+
+
+def _obj_files(texturing: Path, materials: Mapping[str, Material]) -> list[Path]:
+    """The mesh, its materials and every file that they use."""
+    used = dict.fromkeys(file for material in materials.values() for file in material.files)
+    paths = [texturing / name for name in (MESH, *((MATERIALS, *used) if materials else ()))]
+    for path in paths:
+        if not path.is_file():
+            raise HandoffIncomplete(f"the stage left no {path.name}", file=path.name)
+    return paths
+
+
+def _textures(mesh: TexturedMesh, materials: Mapping[str, Material], texturing: Path) -> list[dict[str, Any]]:
+    textures = []
+    for name in mesh.materials:
+        if name in materials and (texture := materials[name].texture) is not None:
+            width, height = texture_size(texturing / texture)
+            textures.append({"name": texture, "width": width, "height": height})
+    return textures
+
+
+def _report(inputs: ResultInputs, mesh: TexturedMesh, textures: list[dict[str, Any]]) -> dict[str, Any]:
+    figures = {name: found for name, path in inputs.folders.items() if (found := report.read_figures(path))}
+    types = {stage.name: stage.node_type for stage in inputs.stages}
+    of_type = {types[name]: found for name, found in figures.items() if name in types}
+    sfm = report.sfm_figures(of_type.get("StructureFromMotion", {}))
+    warnings = [*inputs.warnings, *report.low_registration(inputs.photos, sfm.photos_used)]
+    return {
+        "version": report.VERSION,
+        "job_id": inputs.job_id,
+        "pipeline": inputs.pipeline,
+        "settings": inputs.settings,
+        "engine": {"name": inputs.engine, "versions": dict(inputs.versions)},
+        "photos": {"given": inputs.photos, "used": sfm.photos_used},
+        "reprojection_error_px": sfm.reprojection_error_px,
+        "points": sfm.points,
+        "mesh": {
+            "vertices": len(mesh.vertices),
+            "faces": len(mesh.faces),
+            "coverage": of_type.get("Texturing", {}).get("textured_faces_fraction"),
+        },
+        "textures": textures,
+        "stages": report.stage_costs(inputs.stages),
+        "totals": report.total_cost(inputs.stages),
+        "figures": figures,
+        "warnings": [dict(warning) for warning in warnings],
+    }
+
+
+def _quality(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures of the report that a job shows by itself."""
+    sides = [max(texture["width"], texture["height"]) for texture in document["textures"]]
+    return {
+        "photos_given": document["photos"]["given"],
+        "photos_used": document["photos"]["used"],
+        "reprojection_error_px": document["reprojection_error_px"],
+        "points": document["points"],
+        "vertices": document["mesh"]["vertices"],
+        "faces": document["mesh"]["faces"],
+        "coverage": document["mesh"]["coverage"],
+        "textures": len(sides),
+        "texture_side": max(sides, default=None),
+    }
+
+
+def _store(job_id: str, path: Path, storage: Storage, progress: Progress | None) -> ResultFile:
+    media_type = _MEDIA_TYPES.get(path.suffix.lower(), "application/octet-stream")
+    key = result_key(job_id, path.name)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    storage.put_file(key, path, media_type=media_type, progress=progress)
+    return ResultFile(path.name, key, path.stat().st_size, digest, media_type)

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from flask.testing import FlaskClient
+from pydantic import SecretStr
+
+from tests.web.conftest import KEY, Site
+from tests.web.problem import assert_problem
+from web.auth import OPEN_ENDPOINTS, key_matches
+
+OPEN_PATHS = {
+    "/healthz",
+    "/readyz",
+    "/openapi.json",
+    "/docs",
+    "/docs/assets/<name>",
+    "/docs/openapi-3.0.json",
+    "/results/<id:job_id>/<file:name>",
+}
+
+
+def routes(site: Site) -> list[tuple[str, str]]:
+    """Every method and path of the app, parameters filled in."""
+    found = []
+    for rule in site.app.url_map.iter_rules():
+        path = rule.rule
+        for argument in ("id:job_id", "id:delivery_id", "file:name", "stage", "name"):
+            path = path.replace(f"<{argument}>", "x")
+        assert "<" not in path
+        found += [(method, path) for method in (rule.methods or set())]
+    return found
+
+
+def test_what_is_open_is_exactly_what_is_meant_to_be(site: Site) -> None:
+    opened = {rule.rule for rule in site.app.url_map.iter_rules() if rule.endpoint in OPEN_ENDPOINTS}
+    assert opened == OPEN_PATHS
+
+
+@pytest.mark.parametrize("key", [None, "", "wrong", KEY[:-1], f"{KEY}x", "ключ".encode().decode("latin-1")])
+def test_every_route_under_api_needs_the_key(site: Site, visitor: FlaskClient, key: str | None) -> None:
+    headers = {} if key is None else {"X-API-Key": key}
+    tried = [(method, path) for method, path in routes(site) if path.startswith("/api/")]
+    assert len(tried) > 20
+    for method, path in [*tried, ("GET", "/api/v1/nothing"), ("PUT", "/api/v1/jobs")]:
+        answer = visitor.open(path, method=method, headers=headers)
+        assert answer.status_code == 401, (method, path)
+        assert answer.headers["WWW-Authenticate"]
+        if method != "HEAD":
+            assert_problem(answer, 401, "unauthorized")
+
+
+def test_the_key_is_judged_before_the_body(visitor: FlaskClient) -> None:
+    answer = visitor.post("/api/v1/reconstruct", data=b"{", content_type="application/json")
+    assert_problem(answer, 401, "unauthorized")
+
+
+def test_open_routes_answer_without_a_key(visitor: FlaskClient) -> None:
+    for path in ("/healthz", "/readyz", "/openapi.json", "/docs", "/docs/openapi-3.0.json"):
+        assert visitor.get(path).status_code == 200, path
+
+
+@pytest.mark.parametrize("empty", ["", "   "])
+def test_the_app_does_not_start_without_a_key(make_site: Callable[..., Site], empty: str) -> None:
+    with pytest.raises(ValueError, match="X_API_KEY"):
+        make_site(x_api_key=SecretStr(empty))
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected", "matches"),
+    [("abc", "abc", True), ("abd", "abc", False), ("", "abc", False), (None, "abc", False), ("é", "é", True)],
+)
+def test_key_matches(sent: str | None, expected: str, matches: bool) -> None:
+    assert key_matches(sent, expected) is matches

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+import sqlalchemy as sa
+from flask.testing import FlaskClient
+
+from meshroom_tasks.jobs import tables
+from tests.web.conftest import Site
+from tests.web.problem import assert_problem
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@pytest.fixture
+def path(site: Site) -> str:
+    """A failed job whose callback was refused once and given up."""
+    job_id = site.submit(callback_url="https://shop.example.com/hook?token=s3cret")
+    site.write(job_id, status="failed")
+    with site.store.database.transaction() as connection:
+        connection.execute(
+            sa.insert(tables.delivery).values(
+                id="msg_1",
+                job_id=job_id,
+                status="failed",
+                url="https://shop.example.com/hook?token=s3cret",
+                body=json.dumps({"job_id": job_id, "status": "failed"}),
+                attempts=1,
+                created_at=NOW,
+            )
+        )
+        connection.execute(
+            sa.insert(tables.delivery_attempt).values(
+                delivery_id="msg_1", number=1, at=NOW, status_code=500, error=None, seconds=0.25, response_head="no"
+            )
+        )
+    return f"/api/v1/jobs/{job_id}/deliveries"
+
+
+def test_every_attempt_is_told(client: FlaskClient, path: str) -> None:
+    answer = client.get(path)
+    [delivery] = answer.get_json()["data"]
+    assert (delivery["id"], delivery["status"], delivery["next_attempt_at"]) == ("msg_1", "failed", None)
+    assert delivery["body"]["status"] == "failed"
+    assert delivery["attempts"] == [
+        {
+            "number": 1,
+            "at": "2026-01-02T03:04:05Z",
+            "status_code": 500,
+            "error": None,
+            "seconds": 0.25,
+            "response_head": "no",
+        }
+    ]
+    assert "s3cret" not in answer.get_data(as_text=True)
+
+
+def test_sending_again(site: Site, client: FlaskClient, path: str) -> None:
+    told = len(site.announced)
+    answer = client.post(f"{path}/msg_1/redeliver")
+    assert answer.status_code == 202
+    assert (answer.get_json()["id"], answer.get_json()["status"]) == ("msg_1", "pending")
+    assert len(site.announced) == told + 1
+
+
+def test_a_delivery_of_another_job(site: Site, client: FlaskClient, path: str) -> None:
+    assert_problem(client.post(f"/api/v1/jobs/{site.submit()}/deliveries/msg_1/redeliver"), 404, "not_found")
+    assert_problem(client.post(f"{path}/msg_2/redeliver"), 404, "not_found")
+
+
+def test_a_job_without_deliveries(site: Site, client: FlaskClient) -> None:
+    assert client.get(f"/api/v1/jobs/{site.submit()}/deliveries").get_json() == {"data": []}

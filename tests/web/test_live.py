@@ -1,0 +1,133 @@
+"""The app as it is deployed: a gunicorn process, real sockets, the real broker folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from meshroom_tasks.settings import PROJECT, Settings, load_settings
+from tests.web.conftest import IMAGES, KEY
+
+_START_SECONDS = 60
+
+
+@dataclass
+class Server:
+    process: subprocess.Popen[bytes]
+    settings: Settings
+    log: Path
+
+    @property
+    def url(self) -> str:
+        return self.settings.base_url
+
+    def lines(self) -> list[dict[str, Any]]:
+        """What it logged so far."""
+        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    settings = load_settings(x_api_key=KEY, data_dir=tmp_path / "data", port=port, log_format="json")
+    log = tmp_path / "web.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gunicorn", "-c", "python:web.gunicorn_conf", "web.app:create_app()"],
+            cwd=PROJECT,
+            env={**os.environ, **settings.as_environment()},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    server = Server(process, settings, log)
+    try:
+        wait_until_ready(server)
+        yield server
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def wait_until_ready(server: Server) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and server.process.poll() is None:
+        try:
+            if requests.get(f"{server.url}/readyz", timeout=5).ok:
+                return
+        except requests.ConnectionError:
+            time.sleep(0.1)
+    pytest.fail(f"the server did not start:\n{server.log.read_text()}")
+
+
+def test_a_job_over_a_socket_and_a_clean_stop(server: Server) -> None:
+    headers = {"X-API-Key": KEY, "X-Request-ID": "live-request-1"}
+    answer = requests.post(
+        f"{server.url}/api/v1/reconstruct?", json={"image_urls": IMAGES}, headers=headers, timeout=30
+    )
+    assert answer.status_code == 202, answer.text
+    job = requests.get(f"{server.url}{answer.headers['Location']}", headers=headers, timeout=30).json()
+    assert job["request_id"] == "live-request-1"
+    assert list((server.settings.data_dir).rglob("*.msg")), "no message for a worker"
+
+    without_length = (b"x" * 100_000 for _ in range(20))
+    too_large = requests.post(
+        f"{server.url}/api/v1/reconstruct",
+        data=without_length,
+        headers={**headers, "Content-Type": "application/json"},
+        timeout=30,
+    )
+    assert (too_large.status_code, too_large.json()["code"]) == (413, "request_too_large")
+    requests.get(f"{server.url}/api/v1/jobs?cursor=s3cret", timeout=30)
+
+    unfinished = begin_request(server)
+    server.process.send_signal(signal.SIGTERM)
+    time.sleep(0.5)
+    assert finish_request(unfinished).startswith(b"HTTP/1.1 202")
+    assert server.process.wait(20) == 0
+
+    lines = server.lines()
+    [ready] = [line for line in lines if line["event"] == "ready"]
+    assert ready["url"] == server.url
+    [submission] = [line for line in lines if line.get("request_id") == "live-request-1" and line.get("status") == 202]
+    assert (submission["method"], submission["path"]) == ("POST", "/api/v1/reconstruct")
+    text = server.log.read_text()
+    assert KEY not in text
+    assert "s3cret" not in text
+
+
+BODY = json.dumps({"image_urls": IMAGES}).encode()
+
+
+def begin_request(server: Server) -> socket.socket:
+    """Send all of a request but its last byte."""
+    connection = socket.create_connection(("127.0.0.1", server.settings.port), timeout=30)
+    head = (
+        f"POST /api/v1/reconstruct HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {KEY}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(BODY)}\r\n\r\n"
+    )
+    connection.sendall(head.encode() + BODY[:-1])
+    time.sleep(0.5)
+    return connection
+
+
+def finish_request(connection: socket.socket) -> bytes:
+    with connection:
+        connection.sendall(BODY[-1:])
+        return connection.recv(65536)

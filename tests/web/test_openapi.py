@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from meshroom_tasks.errors import AddressNotAllowed
+from tests.web.conftest import Site
+from web.openapi.older import as_openapi_30
+from web.schemas.requests import RECONSTRUCTION_EXAMPLES
+
+Document = dict[str, Any]
+
+
+@pytest.fixture
+def document(visitor: FlaskClient) -> Document:
+    document: Document = visitor.get("/openapi.json").get_json()
+    return document
+
+
+def operations(document: Document) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            yield path, method, operation
+
+
+def references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("$ref"), str):
+            yield value["$ref"]
+        for member in value.values():
+            yield from references(member)
+    elif isinstance(value, list):
+        for member in value:
+            yield from references(member)
+
+
+def test_it_is_openapi_31(document: Document) -> None:
+    assert document["openapi"].startswith("3.1")
+    assert document["info"]["title"]
+    assert document["info"]["version"]
+    assert document["components"]["securitySchemes"] == {
+        "ApiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"}
+    }
+    assert document["servers"] == [{"url": "/"}]
+
+
+def test_it_has_every_route_and_no_other(site: Site, document: Document) -> None:
+    routes = {
+        (re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule), method.lower())
+        for rule in site.app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        if not rule.rule.startswith("/docs") and rule.rule != "/openapi.json"
+    }
+    assert {(path, method) for path, method, _ in operations(document)} == routes
+
+
+def test_every_reference_leads_somewhere(document: Document) -> None:
+    found = set(references(document))
+    assert len(found) > 10
+    for reference in found:
+        place: Any = document
+        for part in reference.removeprefix("#/").split("/"):
+            place = place[part]
+        assert place
+
+
+def test_every_operation_is_described(document: Document) -> None:
+    ids = [operation["operationId"] for _, _, operation in operations(document)]
+    assert len(ids) == len(set(ids))
+    for path, method, operation in operations(document):
+        assert operation["summary"], path
+        assert any(status[0] == "2" for status in operation["responses"]), (path, method)
+        assert all(answer["description"] for answer in operation["responses"].values())
+        named = set(re.findall(r"{(\w+)}", path))
+        in_path = {item["name"] for item in operation["parameters"] if item["in"] == "path"}
+        assert named == in_path
+        assert all(item["required"] for item in operation["parameters"] if item["in"] == "path")
+
+
+def test_what_needs_the_key_says_so(document: Document) -> None:
+    assert document["security"] == [{"ApiKey": []}]
+    for path, _, operation in operations(document):
+        if path.startswith("/api/"):
+            assert "security" not in operation
+            assert "401" in operation["responses"]
+        else:
+            assert operation["security"] == []
+
+
+def test_every_error_is_a_problem(document: Document) -> None:
+    for path, _, operation in operations(document):
+        assert "default" in operation["responses"]
+        for status, answer in operation["responses"].items():
+            if status == "default" or status[0] in "45":
+                assert list(answer["content"]) == ["application/problem+json"], path
+            elif status[0] == "3" or status == "204":
+                assert "content" not in answer, path
+    assert "`address_not_allowed`" in document["info"]["description"]
+    assert AddressNotAllowed.code == "address_not_allowed"
+
+
+def test_component_names_are_plain(document: Document) -> None:
+    assert all(name.isidentifier() for name in document["components"]["schemas"])
+
+
+def test_examples_are_accepted(client: FlaskClient) -> None:
+    for name, example in RECONSTRUCTION_EXAMPLES.items():
+        assert client.post("/api/v1/reconstruct", json=example["value"]).status_code == 202, name
+
+
+def test_answers_have_the_fields_of_their_schemas(site: Site, client: FlaskClient, document: Document) -> None:
+    schemas = document["components"]["schemas"]
+    job = client.get(f"/api/v1/jobs/{site.submit()}").get_json()
+    assert set(job) == set(schemas["Job"]["properties"]) == set(schemas["Job"]["required"])
+    problem = client.post("/api/v1/reconstruct", json={}).get_json(force=True)
+    assert set(problem) == set(schemas["Problem"]["properties"])
+    assert set(problem["errors"][0]) == set(schemas["Fault"]["properties"])
+
+
+def test_limits_of_the_deployment_stand_in_it(site: Site, document: Document) -> None:
+    images = document["components"]["schemas"]["Reconstruction"]["properties"]["image_urls"]
+    assert (images["minItems"], images["maxItems"]) == (site.settings.min_images, site.settings.max_images)
+
+
+def test_callbacks_are_documented(document: Document) -> None:
+    assert set(document["webhooks"]) == {"reconstruction.completed", "reconstruction.failed"}
+    completed = document["components"]["schemas"]["CompletedCallback"]["properties"]
+    assert {"job_id", "status", "result_url", "metadata"} <= set(completed)
+    failed = document["components"]["schemas"]["FailedCallback"]["properties"]
+    assert {"job_id", "status", "error", "error_code", "metadata"} <= set(failed)
+
+
+def test_documented_callbacks_are_the_ones_that_are_sent() -> None:
+    from meshroom_tasks.jobs.notices import completed_notice, failed_notice
+    from meshroom_tasks.jobs.records import ErrorView, ResultFile
+    from web.schemas.callbacks import CompletedCallback, FailedCallback
+
+    result = ResultFile("texturedMesh.obj", "results/x/texturedMesh.obj", 1, "00", "model/obj")
+    CompletedCallback.model_validate(completed_notice("x", {"a": 1}, [result], "http://h"))
+    FailedCallback.model_validate(failed_notice("x", {"a": 1}, ErrorView("no_surface", "Nothing there.")))
+
+
+@pytest.mark.parametrize(
+    ("newer", "older"),
+    [
+        (
+            {"anyOf": [{"type": "string"}, {"type": "null"}], "title": "T"},
+            {"type": "string", "title": "T", "nullable": True},
+        ),
+        ({"anyOf": [{"$ref": "#/x"}, {"type": "null"}]}, {"anyOf": [{"$ref": "#/x"}], "nullable": True}),
+        ({"anyOf": [{"type": "string"}, {"type": "integer"}]}, {"anyOf": [{"type": "string"}, {"type": "integer"}]}),
+        ({"type": "string", "examples": ["a", "b"]}, {"type": "string", "example": "a"}),
+        ({"examples": {"named": {"value": 1}}}, {"examples": {"named": {"value": 1}}}),
+        ({"const": "failed", "type": "string"}, {"enum": ["failed"], "type": "string"}),
+        ([{"const": 1}], [{"enum": [1]}]),
+    ],
+)
+def test_older_openapi(newer: Any, older: Any) -> None:
+    assert as_openapi_30({"x": newer, "webhooks": {}}) == {"openapi": "3.0.3", "x": older}
+
+
+def test_the_older_document_has_nothing_of_the_newer(visitor: FlaskClient) -> None:
+    text = visitor.get("/docs/openapi-3.0.json").get_data(as_text=True)
+    assert '"openapi":"3.0.3"' in text.replace(" ", "")
+    assert '"null"' not in text
+    assert '"webhooks"' not in text
+    assert "reconstruction.completed" in text

@@ -1,0 +1,57 @@
+"""For load balancers and orchestrators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from apiflask import APIBlueprint
+from flask import Response
+
+from meshroom_tasks.logs import logger
+from web.problems import problem
+from web.schemas.responses import Health, Readiness
+from web.services import services
+
+blueprint = APIBlueprint("health", __name__, tag="Health")
+
+_log = logger(__name__)
+
+
+@blueprint.get("/healthz")
+@blueprint.output(Health)
+@blueprint.doc(operation_id="healthz")
+def healthz() -> Health:
+    """Is the process alive?
+
+    Touches nothing: neither database nor broker nor storage.
+    """
+    return Health(status="ok")
+
+
+@blueprint.get("/readyz")
+@blueprint.output(Readiness)
+@blueprint.doc(operation_id="readyz", responses={503: "One of the parts cannot be reached; `checks` says which."})
+def readyz() -> Readiness | Response:
+    """Can the service take jobs now?
+
+    Asks the database, the broker and the object storage.
+    """
+    parts = services()
+    checks = {
+        "database": _outcome("database", parts.store.ping),
+        "broker": _outcome("broker", parts.check_broker),
+        "storage": _outcome("storage", parts.storage.check),
+    }
+    missing = [part for part, outcome in checks.items() if outcome != "ok"]
+    if missing:
+        return problem(503, "not_ready", f"cannot be reached right now: {', '.join(missing)}", checks=checks)
+    return Readiness(status="ready", checks=checks)
+
+
+def _outcome(part: str, check: Callable[[], None]) -> str:
+    try:
+        check()
+    except Exception as error:  # Whatever it is, the part is not usable, and the others are to be asked all the same.
+        _log.warning("not ready", part=part, exc_info=error)
+        return "unavailable"
+    return "ok"

@@ -1,0 +1,120 @@
+"""Reading jobs, and what can be done to them."""
+
+from __future__ import annotations
+
+import hashlib
+
+from apiflask import APIBlueprint
+from flask import Response, jsonify, request
+from flask.typing import ResponseReturnValue
+
+from meshroom_tasks.errors import NotFound, RequestRefused
+from meshroom_tasks.jobs.notices import result_url
+from meshroom_tasks.jobs.records import JobView, ResultFile
+from meshroom_tasks.jobs.states import ENDED
+from web import presenters
+from web.problems import Refused
+from web.schemas.requests import JobsQuery, Requeue
+from web.schemas.responses import Job, JobPage
+from web.services import services
+
+blueprint = APIBlueprint("jobs", __name__, url_prefix="/api/v1/jobs", tag="Jobs")
+
+
+@blueprint.get("")
+@blueprint.input(JobsQuery, location="query", arg_name="query")
+@blueprint.output(JobPage)
+@blueprint.doc(operation_id="listJobs")
+def list_jobs(query: JobsQuery) -> JobPage:
+    """List jobs, newest first
+
+    A cursor stays valid while jobs come and go.
+    """
+    try:
+        page = services().store.jobs(
+            limit=query.limit, cursor=query.cursor, status=query.status, created_after=query.created_after
+        )
+    except RequestRefused as error:
+        raise Refused.because([("/cursor", error)], "query") from error
+    return presenters.page(page, _result_url)
+
+
+@blueprint.get("/<id:job_id>")
+@blueprint.output(Job)
+@blueprint.doc(operation_id="getJob", responses={304: "Nothing has changed since the `ETag` in `If-None-Match`."})
+def get_job(job_id: str) -> Response:
+    """How a job is doing
+
+    Send the `ETag` of the last answer as `If-None-Match` to get 304 while nothing has changed.
+    """
+    response = jsonify(_present(services().store.job(job_id)).model_dump(mode="json"))
+    response.set_etag(hashlib.sha256(response.get_data()).hexdigest())
+    response.headers["Cache-Control"] = "private, no-cache"
+    response.make_conditional(request)
+    return response
+
+
+@blueprint.post("/<id:job_id>/cancel")
+@blueprint.output(Job)
+@blueprint.doc(operation_id="cancelJob", responses={409: "The job has ended already."})
+def cancel_job(job_id: str) -> Job:
+    """Cancel a job
+
+    Nothing of it starts any more, and what runs is stopped with its whole process tree; the state is `cancelled` when
+    that is done.
+    """
+    parts = services()
+    parts.store.cancel(job_id)
+    parts.announce()
+    return _present(parts.store.job(job_id))
+
+
+@blueprint.post("/<id:job_id>/requeue")
+@blueprint.input(Requeue, arg_name="body", example={"from_stage": "Meshing"})
+@blueprint.output(Job)
+@blueprint.doc(
+    operation_id="requeueJob", responses={409: "The job has not ended, or is completed and no stage is named."}
+)
+def requeue_job(job_id: str, body: Requeue) -> Job:
+    """Run an ended job again
+
+    What was finished before is kept. With `from_stage`, that stage and all that follow from it are computed anew.
+    """
+    parts = services()
+    try:
+        parts.store.requeue(job_id, body.from_stage)
+    except RequestRefused as error:
+        raise Refused.because([("/from_stage", error)]) from error
+    parts.announce()
+    return _present(parts.store.job(job_id))
+
+
+@blueprint.delete("/<id:job_id>")
+@blueprint.doc(
+    operation_id="deleteJob",
+    responses={204: "The job, its results and its logs are gone.", 409: "The job has not ended; cancel it first."},
+)
+def delete_job(job_id: str) -> ResponseReturnValue:
+    """Forget an ended job, with its results and logs"""
+    parts = services()
+    if parts.store.job(job_id).status in ENDED:
+        # The files go first: should that fail, the job is still there to be deleted again.
+        parts.storage.delete_prefix(f"results/{job_id}")
+        parts.storage.delete_prefix(f"jobs/{job_id}")
+    parts.store.delete(job_id)
+    return "", 204
+
+
+def require_stage(job_id: str, stage: str) -> None:
+    """Raises NotFound when there is no such job, or it has no such stage."""
+    names = [view.name for view in services().store.job(job_id).stages]
+    if stage not in names:
+        raise NotFound(f"the job has no stage of this name; it has {', '.join(names)}")
+
+
+def _present(view: JobView) -> Job:
+    return presenters.job(view, _result_url)
+
+
+def _result_url(job_id: str, result: ResultFile) -> str:
+    return result_url(services().settings.base_url, job_id, result.name)

@@ -1,0 +1,47 @@
+"""Reading what the engine said."""
+
+from __future__ import annotations
+
+from apiflask import APIBlueprint
+from flask import Response
+
+from meshroom_tasks.errors import NotFound
+from meshroom_tasks.handoff.stage_logs import log_key
+from meshroom_tasks.storage import Storage
+from web.api.jobs import require_stage
+from web.downloads import send
+from web.openapi.parts import LOG_RESPONSES
+from web.schemas.requests import LogQuery
+from web.services import services
+
+blueprint = APIBlueprint("logs", __name__, url_prefix="/api/v1/jobs", tag="Jobs")
+
+_TEXT = "text/plain; charset=utf-8"
+_TAIL_BYTES = 1 << 20
+
+
+@blueprint.get("/<id:job_id>/logs/<stage>")
+@blueprint.input(LogQuery, location="query", arg_name="query")
+@blueprint.doc(operation_id="getLog", responses=LOG_RESPONSES)
+def get_log(job_id: str, stage: str, query: LogQuery) -> Response:
+    """The log of a stage
+
+    Of one chunk of it, the first unless `chunk` says otherwise; all attempts, the last one below. To follow a log while
+    the stage runs, ask again with `Range: bytes=<what you have>-`: 206 brings what is new, 416 says that there is
+    nothing new yet.
+    """
+    require_stage(job_id, stage)
+    storage = services().storage
+    key = log_key(job_id, stage, query.chunk)
+    stored = storage.stat(key)
+    if stored is None:
+        raise NotFound("this chunk has no log yet")
+    if query.tail is not None:
+        return Response(_tail(storage, key, stored.size, query.tail), content_type=_TEXT)
+    return send(lambda start: storage.open(key, start), size=stored.size, media_type=_TEXT)
+
+
+def _tail(storage: Storage, key: str, size: int, lines: int) -> bytes:
+    """The last lines, as far as they lie within the last megabyte."""
+    with storage.open(key, max(0, size - _TAIL_BYTES)) as stream:
+        return b"".join(stream.read().splitlines(keepends=True)[-lines:])

@@ -1,0 +1,36 @@
+"""Submitting a job."""
+
+from __future__ import annotations
+
+from apiflask import APIBlueprint
+
+from web import presenters
+from web.request_ids import current_request_id
+from web.schemas.requests import RECONSTRUCTION_EXAMPLES, Reconstruction
+from web.schemas.responses import Accepted, AcceptedHeaders
+from web.services import services
+from web.submission import new_job
+
+blueprint = APIBlueprint("reconstruct", __name__, url_prefix="/api/v1", tag="Jobs")
+
+_POLL_SECONDS = "5"
+
+
+@blueprint.post("/reconstruct")
+@blueprint.input(Reconstruction, arg_name="body", examples=RECONSTRUCTION_EXAMPLES)
+@blueprint.output(
+    Accepted, status_code=202, description="The job is recorded; it will not be lost.", headers=AcceptedHeaders
+)
+@blueprint.doc(operation_id="reconstruct")
+def reconstruct(body: Reconstruction) -> tuple[Accepted, int, dict[str, str]]:
+    """Reconstruct a model from photos
+
+    Records a job and answers at once; `Location` names the job, to be asked for after `Retry-After` seconds. When the
+    job ends, its outcome is posted to `callback_url` (see the webhooks below).
+    """
+    parts = services()
+    new = new_job(body, parts.settings, parts.pipelines, current_request_id())
+    job_id = parts.store.submit(new)
+    parts.announce()
+    headers = {"Location": presenters.job_path(job_id), "Retry-After": _POLL_SECONDS}
+    return presenters.accepted(job_id), 202, headers

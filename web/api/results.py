@@ -1,0 +1,70 @@
+"""Downloading results: with the key under `/api/`, and without it under `/results/`, where the job id is the secret."""
+
+from __future__ import annotations
+
+from apiflask import APIBlueprint
+from flask import Response, redirect
+from werkzeug.wrappers import Response as AnyResponse
+
+from meshroom_tasks.errors import NotFound
+from meshroom_tasks.jobs.records import ResultFile
+from web.downloads import send
+from web.openapi.parts import FILE_RESPONSES
+from web.services import services
+
+blueprint = APIBlueprint("results", __name__, tag="Results")
+
+_PRESIGNED_SECONDS = 3600
+_SHOWN_BY_BROWSERS = ("image/", "application/json", "text/")
+
+
+@blueprint.get("/api/v1/jobs/<id:job_id>/results/<file:name>")
+@blueprint.doc(operation_id="getResult", responses=FILE_RESPONSES)
+def get_result(job_id: str, name: str) -> AnyResponse:
+    """Download a result
+
+    Takes `Range`, `If-Range` and `If-None-Match`; the `ETag` is the file's sha256.
+    """
+    return _download(job_id, name)
+
+
+@blueprint.get("/results/<id:job_id>/<file:name>")
+@blueprint.doc(operation_id="openResult", responses=FILE_RESPONSES)
+def open_result(job_id: str, name: str) -> AnyResponse:
+    """Download a result without a key
+
+    What `result_url` names. The job id cannot be guessed; whoever knows it may fetch the results, from a page of any
+    origin. The files of a model stand side by side, so that a viewer finds the materials and textures of an OBJ.
+    """
+    return _download(job_id, name)
+
+
+def _download(job_id: str, name: str) -> AnyResponse:
+    parts = services()
+    result = _find(parts.store.job(job_id).results, name)
+    elsewhere = parts.storage.url(result.key, seconds=_PRESIGNED_SECONDS)
+    if elsewhere is not None:
+        return redirect(elsewhere, 307)
+    if parts.storage.stat(result.key) is None:
+        raise NotFound("this result is no longer kept")
+    response = send(
+        lambda start: parts.storage.open(result.key, start),
+        size=result.size,
+        media_type=result.media_type,
+        etag=result.sha256,
+    )
+    return _as_file(response, result)
+
+
+def _find(results: tuple[ResultFile, ...], name: str) -> ResultFile:
+    for result in results:
+        if result.name == name:
+            return result
+    raise NotFound("the job has no result of this name")
+
+
+def _as_file(response: Response, result: ResultFile) -> Response:
+    shown = result.media_type.startswith(_SHOWN_BY_BROWSERS)
+    response.headers["Content-Disposition"] = f'{"inline" if shown else "attachment"}; filename="{result.name}"'
+    response.headers["Cache-Control"] = "private, no-cache"
+    return response

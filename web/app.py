@@ -1,0 +1,75 @@
+"""The Flask app, put together."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from apiflask import APIFlask
+
+from meshroom_tasks.settings import Settings, current_settings
+from web import auth, converters, docs, parameters, problems, request_ids, security_headers, services
+from web.api import deliveries, health, jobs, logs, pipelines, reconstruct, results
+from web.bodies import MAX_BYTES, StrictRequest
+from web.openapi import document
+
+_API_VERSION = "1.0.0"
+
+_BLUEPRINTS = (
+    reconstruct.blueprint,
+    jobs.blueprint,
+    logs.blueprint,
+    results.blueprint,
+    deliveries.blueprint,
+    pipelines.blueprint,
+    health.blueprint,
+    docs.blueprint,
+)
+
+
+_CONFIG = {
+    "MAX_CONTENT_LENGTH": MAX_BYTES,
+    "SERVERS": [{"url": "/"}],
+    "LICENSE": {"name": "MIT", "identifier": "MIT"},
+    "SECURITY_SCHEMES": {auth.SCHEME: {"type": "apiKey", "in": "header", "name": auth.HEADER}},
+    # `openapi.document` says these better.
+    "AUTO_404_RESPONSE": False,
+    "AUTO_VALIDATION_ERROR_RESPONSE": False,
+    "AUTO_AUTH_ERROR_RESPONSE": False,
+}
+
+
+class WebApp(APIFlask):
+    request_class = StrictRequest
+
+
+def create_app(settings: Settings | None = None, parts: services.Services | None = None) -> APIFlask:
+    """The app for these settings (default: those of the process), with its own services unless `parts` are given.
+
+    Raises ValueError when no API key is set.
+    """
+    settings = settings or current_settings()
+    app = WebApp(
+        "web",
+        title="Meshroom Tasks",
+        version=_API_VERSION,
+        docs_path=None,
+        static_folder=None,  # type: ignore[arg-type]  # Flask takes None: no route for static files.
+    )
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # Metadata goes back in the order it came in.
+    app.config.update(_CONFIG, DESCRIPTION=document.description())
+    # The request id comes first: what the others refuse bears it too. The key comes before anything is read.
+    request_ids.install(app)
+    security_headers.install(app)
+    problems.install(app)
+    auth.install(app, settings)
+    parameters.install(app)
+    converters.install(app)
+    for blueprint in _BLUEPRINTS:
+        app.register_blueprint(blueprint)
+    services.install(app, parts or services.open_services(settings))
+
+    @app.spec_processor
+    def _complete(found: dict[str, Any] | str) -> dict[str, Any]:
+        return document.complete(cast(dict[str, Any], found), settings)
+
+    return app

@@ -1,0 +1,29 @@
+"""`gunicorn -c web/gunicorn_conf.py 'web.app:create_app()'`: one process with threads, which drains on SIGTERM."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from meshroom_tasks.logs import configure_logging, logger
+from meshroom_tasks.settings import current_settings
+
+_settings = current_settings()
+configure_logging(_settings.log_level, _settings.log_format)
+
+wsgi_app = "web.app:create_app()"
+proc_name = "meshroom-tasks-web"
+bind = [f"{_settings.bind}:{_settings.port}"]
+worker_class = "gthread"
+workers = 1
+threads = 8
+timeout = 60
+graceful_timeout = 30
+keepalive = 5
+max_requests = 0
+control_socket_disable = True
+logger_class = "web.access_log.StructuredLogger"
+
+
+def post_worker_init(worker: Any) -> None:
+    """The app is loaded: from now on requests are answered."""
+    logger("web").info("ready", url=_settings.base_url, bind=bind[0], pid=worker.pid)

@@ -1,0 +1,1 @@
+"""The OpenAPI document: what APIFlask collects from the routes, completed."""

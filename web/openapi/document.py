@@ -1,0 +1,163 @@
+"""Completing APIFlask's document: clean component names, problems, security, webhooks, and this deployment's limits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+
+from meshroom_tasks.errors import ServiceError, Stopped
+from meshroom_tasks.settings import Settings
+from web import auth, problems
+from web.openapi.parts import DESCRIPTION, WEBHOOK_HEADERS
+from web.schemas import callbacks, requests, responses
+
+Document = dict[str, Any]
+
+_REF = "#/components/schemas/"
+_RECEIVED: tuple[type[BaseModel], ...] = (requests.Reconstruction, requests.Requeue)
+_SENT: tuple[type[BaseModel], ...] = (
+    responses.Accepted,
+    responses.Job,
+    responses.JobPage,
+    responses.Deliveries,
+    responses.Delivery,
+    responses.PipelineList,
+    responses.Health,
+    responses.Readiness,
+    responses.Problem,
+    callbacks.CompletedCallback,
+    callbacks.FailedCallback,
+)
+
+
+def description() -> str:
+    """The introduction, with the codes of all errors that this process knows."""
+    known = [error for error in _all_errors() if not issubclass(error, Stopped)]
+    refused = sorted(
+        {(error.code, error.http_status) for error in known if error.http_status < 500}
+        | {(problems.code_of(status), status) for status in problems.HTTP_PROBLEMS}
+    )
+    failed = sorted({error.code for error in known if error.http_status >= 500})
+    answers = "\n".join(f"| `{code}` | {status} |" for code, status in refused)
+    return f"""{DESCRIPTION}
+### Codes
+
+Of answers; those about photos are codes of failed jobs too:
+
+| code | status |
+|---|---|
+{answers}
+
+Of failed jobs, or of the service: {", ".join(f"`{code}`" for code in failed)}.
+"""
+
+
+def complete(document: Document, settings: Settings) -> Document:
+    """The document with everything that APIFlask cannot know. `document` is changed and returned."""
+    document["components"]["schemas"] = _schemas(settings)
+    document["security"] = [{auth.SCHEME: []}]
+    for path, operation in _operations(document):
+        _say_parameters(operation)
+        _say_security(operation, path)
+        _say_errors(operation)
+    document["webhooks"] = _webhooks()
+    document["paths"]["/api/v1/reconstruct"]["post"]["callbacks"] = {
+        name: {"{$request.body#/callback_url}": item} for name, item in _webhooks().items()
+    }
+    document["paths"]["/api/v1/reconstruct"]["post"]["requestBody"]["required"] = True
+    return document
+
+
+def _schemas(settings: Settings) -> dict[str, Any]:
+    received: list[tuple[type[BaseModel], JsonSchemaMode]] = [(model, "validation") for model in _RECEIVED]
+    sent: list[tuple[type[BaseModel], JsonSchemaMode]] = [(model, "serialization") for model in _SENT]
+    _, found = models_json_schema([*received, *sent], ref_template=f"{_REF}{{model}}")
+    schemas: dict[str, Any] = found["$defs"]
+    images = schemas["Reconstruction"]["properties"]["image_urls"]
+    images.update(minItems=settings.min_images, maxItems=settings.max_images)
+    return dict(sorted(schemas.items()))
+
+
+def _operations(document: Document) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, item in document["paths"].items():
+        for operation in item.values():
+            yield path, operation
+
+
+def _say_parameters(operation: dict[str, Any]) -> None:
+    for parameter in operation["parameters"]:
+        schema = parameter["schema"]
+        parameter.pop("title", None)
+        if "description" in schema:
+            parameter["description"] = schema.pop("description")
+        # In a query, "null" is the absence of the parameter.
+        kinds = [kind for kind in schema.pop("anyOf", []) if kind != {"type": "null"}]
+        if kinds:
+            schema.update(kinds[0])
+            schema.pop("default", None)
+
+
+def _say_security(operation: dict[str, Any], path: str) -> None:
+    if not path.startswith("/api/"):
+        operation["security"] = []
+
+
+def _say_errors(operation: dict[str, Any]) -> None:
+    answers = operation["responses"]
+    if "security" not in operation:
+        answers.setdefault("401", {"description": "The key is missing or wrong."})
+    places = {parameter["in"] for parameter in operation["parameters"]}
+    if "path" in places:
+        answers.setdefault("404", {"description": "There is nothing of this name."})
+    if "query" in places or "requestBody" in operation:
+        answers.setdefault("422", {"description": "The request is well formed but not acceptable; see `errors`."})
+    if "requestBody" in operation:
+        answers.setdefault("400", {"description": "The body is not JSON."})
+        answers.setdefault("413", {"description": "The body is larger than 1 MB."})
+        answers.setdefault("415", {"description": "The body is not declared as JSON."})
+    answers.setdefault("default", {"description": "Any other problem."})
+    for status, answer in answers.items():
+        if status == "default" or status[0] in "45":
+            answer["content"] = {problems.MEDIA_TYPE: {"schema": {"$ref": f"{_REF}Problem"}}}
+        elif status[0] == "3":
+            answer.pop("content", None)
+    operation["responses"] = dict(sorted(answers.items()))
+
+
+def _webhooks() -> dict[str, Any]:
+    return {
+        "reconstruction.completed": _webhook(
+            "A job is completed", "CompletedCallback", "Its results can be fetched without a key."
+        ),
+        "reconstruction.failed": _webhook("A job has failed", "FailedCallback", "`error_code` says why."),
+    }
+
+
+def _webhook(summary: str, schema: str, what: str) -> dict[str, Any]:
+    return {
+        "post": {
+            "summary": summary,
+            "description": f"{what} Posted to the job's `callback_url` until it is answered with 2xx, for more than a "
+            "day, as Standard Webhooks 1.0 describes. Redirects are not followed; 410 ends the attempts.",
+            "parameters": WEBHOOK_HEADERS,
+            "requestBody": {
+                "required": True,
+                "content": {"application/json": {"schema": {"$ref": f"{_REF}{schema}"}}},
+            },
+            "responses": {
+                "2XX": {"description": "Received."},
+                "410": {"description": "Do not send this again."},
+                "default": {"description": "Not received; it will be sent again later."},
+            },
+            "security": [],
+        }
+    }
+
+
+def _all_errors(root: type[ServiceError] = ServiceError) -> Iterator[type[ServiceError]]:
+    for error in root.__subclasses__():
+        yield error
+        yield from _all_errors(error)

@@ -1,0 +1,113 @@
+"""What clients send. Unknown fields are refused, and nothing is converted: `"5"` is not a number."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
+
+from meshroom_tasks.jobs.records import JobStatus
+
+MAX_METADATA_BYTES = 16_384
+
+Output = Literal["obj", "glb"]
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Query(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Reconstruction(Body):
+    image_urls: list[str] = Field(
+        description="Addresses (http or https, at most 2,048 characters) of the photos, each of another view of the "
+        "same thing. Addresses inside private networks are refused.",
+        json_schema_extra={"items": {"type": "string", "format": "uri", "maxLength": 2048}},
+    )
+    callback_url: str | None = Field(
+        None,
+        description="Where the outcome is posted, again and again until it is received. Without it, ask for the job.",
+        json_schema_extra={"format": "uri"},
+    )
+    metadata: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Any JSON object of at most 16 kB; it comes back as it was sent in the job and in the callback.",
+    )
+    pipeline: str = Field("default", description="The name of a pipeline; see `GET /api/v1/pipelines`.")
+    settings: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="Attributes to set, by node: `{node: {attribute: value}}`. `GET /api/v1/pipelines` lists them.",
+    )
+    priority: int = Field(5, ge=0, le=9, description="0 to 9; higher goes first.")
+    outputs: list[Output] = Field(["obj", "glb"], min_length=1, description="Which models to make.")
+
+    @field_validator("metadata")
+    @classmethod
+    def _small(cls, value: dict[str, Any]) -> dict[str, Any]:
+        size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
+        if size > MAX_METADATA_BYTES:
+            raise ValueError(f"metadata may have {MAX_METADATA_BYTES} bytes as compact JSON, not {size}")
+        return value
+
+    @field_validator("outputs")
+    @classmethod
+    def _once_each(cls, value: list[Output]) -> list[Output]:
+        return list(dict.fromkeys(value))
+
+
+class Requeue(Body):
+    from_stage: str | None = Field(
+        None,
+        description="Compute this stage and all that follow from it anew. Without it, only what did not finish runs.",
+        examples=["Meshing"],
+    )
+
+
+class JobsQuery(Query):
+    limit: int = Field(20, ge=1, le=100, description="Jobs on a page.")
+    cursor: str | None = Field(None, max_length=512, description="`next_cursor` of the page before.")
+    status: JobStatus | None = Field(None, description="Only jobs in this state.")
+    created_after: AwareDatetime | None = Field(
+        None, description="Only jobs created after this moment: ISO 8601 with a time zone, `+` sent as `%2B`."
+    )
+
+
+class LogQuery(Query):
+    chunk: int = Field(0, ge=0, le=1_000_000, description="Which chunk of the stage.")
+    tail: int | None = Field(None, ge=1, le=10_000, description="Only so many lines from the end.")
+
+
+RECONSTRUCTION_EXAMPLES: dict[str, dict[str, Any]] = {
+    "usual": {
+        "summary": "Photos in, callback out",
+        "value": {
+            "image_urls": [
+                "https://photos.example.com/chair/001.jpg",
+                "https://photos.example.com/chair/002.jpg",
+                "https://photos.example.com/chair/003.jpg",
+            ],
+            "callback_url": "https://shop.example.com/hooks/reconstruction",
+            "metadata": {"order": 4711},
+        },
+    },
+    "everything": {
+        "summary": "All that can be set",
+        "value": {
+            "image_urls": [
+                "https://photos.example.com/chair/001.jpg",
+                "https://photos.example.com/chair/002.jpg",
+                "https://photos.example.com/chair/003.jpg",
+            ],
+            "callback_url": "https://shop.example.com/hooks/reconstruction",
+            "metadata": {"order": 4711, "tags": ["oak", "garden"]},
+            "pipeline": "default",
+            "settings": {"FeatureExtraction": {"describerPreset": "high"}},
+            "priority": 7,
+            "outputs": ["obj", "glb"],
+        },
+    },
+}

@@ -1,0 +1,189 @@
+"""What clients get. Times are ISO 8601 in UTC, durations seconds, sizes bytes, progress 0 to 1."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from meshroom_tasks.jobs.records import DeliveryStatus, JobStatus, StepState
+
+_JOB_ID = "1b4e28ba-2fa1-4d3b-a3f5-ef19b5a7633b"
+
+
+class Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid", json_schema_serialization_defaults_required=True)
+
+
+class Accepted(Answer):
+    job_id: str = Field(examples=[_JOB_ID])
+    status: JobStatus = Field(examples=["queued"])
+    message: str = Field(examples=[f"Job {_JOB_ID} has been queued for processing"])
+
+
+class AcceptedHeaders(BaseModel):
+    location: str = Field(description="The address of the job.", examples=[f"/api/v1/jobs/{_JOB_ID}"])
+    retry_after: str = Field(description="Seconds to wait before asking for it.", examples=["5"])
+
+
+class Usage(Answer):
+    wall_seconds: float
+    cpu_seconds: float = Field(description="CPU time of the whole process tree.")
+    peak_bytes: int = Field(description="Peak resident memory of its largest process.")
+
+
+class Chunk(Answer):
+    index: int
+    state: StepState
+    progress: float
+    cached: bool = Field(description="Taken from an earlier computation on the same photos and settings.")
+    attempts: int
+    worker: str | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    usage: Usage | None
+
+
+class Stage(Answer):
+    name: str = Field(description="`ingest`, `plan`, a node of the pipeline, or `results`.", examples=["DepthMap"])
+    node_type: str
+    state: StepState
+    progress: float
+    cached: bool
+    chunks: list[Chunk]
+
+
+class Result(Answer):
+    name: str = Field(examples=["texturedMesh.obj"])
+    url: str = Field(description="Fetch it without a key.")
+    size: int
+    sha256: str
+    media_type: str = Field(examples=["model/obj"])
+
+
+class JobError(Answer):
+    code: str = Field(description="Stable; see the list of codes above.", examples=["photos_do_not_overlap"])
+    message: str = Field(description="One sentence that says what to do.")
+    stage: str | None
+    chunk: int | None
+    worker: str | None
+    log_tail: list[str] = Field(description="The last lines of the stage's log.")
+    context: dict[str, Any] = Field(description="Facts, such as the index of the photo.")
+
+
+class JobLinks(Answer):
+    self: str
+    cancel: str
+    requeue: str
+    logs: str = Field(description="Put a stage's name in the place of `{stage}`.")
+    deliveries: str
+
+
+class Job(Answer):
+    id: str = Field(examples=[_JOB_ID])
+    job_id: str = Field(description="The same as `id`.", examples=[_JOB_ID])
+    status: JobStatus
+    progress: float
+    seconds_left: float | None = Field(description="An estimate; null while nothing can be said.")
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    pipeline: str
+    settings: dict[str, dict[str, Any]]
+    priority: int
+    outputs: list[str]
+    image_count: int
+    callback_url: str | None = Field(description="Without its query string, which may hold secrets.")
+    metadata: dict[str, Any] = Field(description="As it was sent.")
+    engine: str | None = Field(description="Name and version of what computes; null until the job is planned.")
+    stages: list[Stage]
+    warnings: list[dict[str, Any]]
+    results: list[Result]
+    quality: dict[str, Any] = Field(description="Photos used, reprojection error, points, faces and more.")
+    error: JobError | None
+    attempts: int = Field(description="1, and one more with each requeue.")
+    request_id: str = Field(description="Of the request that submitted the job.")
+    links: JobLinks
+
+
+class JobPage(Answer):
+    data: list[Job]
+    next_cursor: str | None = Field(description="Send it as `cursor` for the next page; null on the last.")
+
+
+class Attempt(Answer):
+    number: int
+    at: datetime
+    status_code: int | None
+    error: str | None
+    seconds: float
+    response_head: str = Field(description="How the receiver's answer begins.")
+
+
+class Delivery(Answer):
+    id: str
+    job_id: str
+    status: DeliveryStatus
+    url: str = Field(description="Without its query string.")
+    body: dict[str, Any] = Field(description="What is posted.")
+    next_attempt_at: datetime | None
+    attempts: list[Attempt]
+
+
+class Deliveries(Answer):
+    data: list[Delivery]
+
+
+class Health(Answer):
+    status: str = Field(examples=["ok"])
+
+
+class Readiness(Answer):
+    status: str = Field(examples=["ready"])
+    checks: dict[str, str] = Field(examples=[{"database": "ok", "broker": "ok", "storage": "ok"}])
+
+
+class Fault(Answer):
+    pointer: str = Field(description="JSON pointer to what is wrong.", examples=["/image_urls/3"])
+    detail: str = Field(examples=["address not allowed"])
+    place: str = Field(serialization_alias="in", description="`body` or `query`.", examples=["body"])
+
+
+class Problem(Answer):
+    """RFC 9457 problem details: what every error looks like."""
+
+    type: str = Field(examples=["urn:meshroom-tasks:problem:address_not_allowed"])
+    title: str = Field(examples=["Address not allowed"])
+    status: int = Field(examples=[422])
+    detail: str = Field(description="One sentence that says what to do.", examples=["address not allowed"])
+    code: str = Field(description="Stable; see the list of codes above.", examples=["address_not_allowed"])
+    errors: list[Fault]
+    request_id: str = Field(examples=["b1946ac92492d2347c6235b4d2611184"])
+
+
+class Attribute(Answer):
+    """Something that can be set in a node."""
+
+    type: str = Field(description="`bool`, `int`, `float`, `string`, `list` or `group`.", examples=["string"])
+    default: Any = Field(description="Null for a group.", examples=["normal"])
+    attributes: dict[str, Attribute] = Field(description="Of a group.")
+
+
+class PipelineStage(Answer):
+    name: str = Field(description="Name it, or its node type, in `settings`.", examples=["FeatureExtraction_1"])
+    node_type: str = Field(examples=["FeatureExtraction"])
+    queue: str = Field(description="Where its chunks are run: `cpu` or `gpu`.", examples=["cpu"])
+    attributes: dict[str, Attribute] = Field(description="What can be set in it, by name.")
+
+
+class Pipeline(Answer):
+    name: str = Field(examples=["default"])
+    title: str
+    description: str
+    stages: list[PipelineStage]
+
+
+class PipelineList(Answer):
+    data: list[Pipeline]
