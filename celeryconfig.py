@@ -6,6 +6,7 @@ doubling a message costs nothing but a moment.
 
 from kombu import Exchange, Queue
 
+from meshroom_tasks import file_broker
 from meshroom_tasks.settings import current_settings
 
 _settings = current_settings()
@@ -16,12 +17,13 @@ broker_connection_retry_on_startup = True
 broker_connection_max_retries = None  # Outlive any outage of the broker; the default gives up after 100 tries.
 
 if broker_url.startswith("filesystem://"):
-    _folder = _settings.data_dir / "broker"
-    (_folder / "messages").mkdir(parents=True, exist_ok=True)
+    file_broker.install()
+    _messages, _control = _settings.file_broker_folders
+    _messages.mkdir(parents=True, exist_ok=True)
     broker_transport_options = {
-        "data_folder_in": str(_folder / "messages"),
-        "data_folder_out": str(_folder / "messages"),
-        "control_folder": str(_folder / "control"),
+        "data_folder_in": str(_messages),
+        "data_folder_out": str(_messages),
+        "control_folder": str(_control),
         "store_processed": False,
         "polling_interval": _POLLING_SECONDS,
     }

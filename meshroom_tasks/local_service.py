@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from types import FrameType
 import requests
 from rich.console import Console
 
+from meshroom_tasks.file_broker import forget_event_queues
 from meshroom_tasks.settings import PROJECT, Settings, load_settings, python_path
 
 _PR_SET_PDEATHSIG = 1
@@ -56,6 +58,8 @@ class LocalService:
     def start(self) -> None:
         self._logs.mkdir(parents=True, exist_ok=True)
         _upgrade_database(self.settings)
+        for folder in self.settings.file_broker_folders:
+            shutil.rmtree(folder, ignore_errors=True)  # Hints of the last run; the sweeper sends those that count.
         for child in self.children:
             self._spawn(child)
 
@@ -123,6 +127,8 @@ class LocalService:
 
     def _spawn(self, child: Child) -> None:
         child.restart_at = 0.0
+        if child.name == "flower":
+            forget_event_queues(*self.settings.file_broker_folders)
         with (self._logs / f"{child.name}.log").open("ab") as log:
             child.process = subprocess.Popen(
                 child.command,

@@ -49,3 +49,4 @@ def configure_logging(level: str = "INFO", style: str = "console") -> None:
     root.setLevel(level.upper())
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("kombu.connection").setLevel(logging.ERROR)  # It warns of every URL without a host.

@@ -191,6 +191,11 @@ class Settings(BaseSettings):
         return "filesystem://"
 
     @property
+    def file_broker_folders(self) -> tuple[Path, Path]:
+        """Messages and bindings of the `filesystem://` broker."""
+        return self.data_dir / "broker" / "messages", self.data_dir / "broker" / "control"
+
+    @property
     def worker_processes(self) -> int:
         return self.cpu_workers or max(1, (os.cpu_count() or 2) // 2)
 

@@ -50,7 +50,7 @@ def test_default_never_writes_exr_textures(pipelines: Pipelines) -> None:
 
 def test_an_unknown_pipeline(pipelines: Pipelines) -> None:
     for name in ("nonesuch", "../default", "default.mg", ""):
-        with pytest.raises(PipelineUnknown, match="choose one of .*default"):
+        with pytest.raises(PipelineUnknown, match=r"choose one of .*default"):
             pipelines.get(name)
 
 

@@ -29,7 +29,7 @@ _BLUEPRINTS = (
 _CONFIG = {
     "MAX_CONTENT_LENGTH": MAX_BYTES,
     "SERVERS": [{"url": "/"}],
-    "LICENSE": {"name": "MIT", "identifier": "MIT"},
+    "LICENSE": {"name": "MIT"},
     "SECURITY_SCHEMES": {auth.SCHEME: {"type": "apiKey", "in": "header", "name": auth.HEADER}},
     # `openapi.document` says these better.
     "AUTO_404_RESPONSE": False,

@@ -162,10 +162,11 @@ class ChoiceParam(Attribute):
 
 @dataclass(frozen=True)
 class ChoiceList(Attribute):
-    """One or several of `values`, each at most once; a single value may stand without brackets."""
+    """Up to `at_most` of `values`; a single value may stand without brackets."""
 
     default: tuple[str, ...] = ()
     values: tuple[str, ...] = ()
+    at_most: int = 1
 
     def check(self, value: Any) -> list[str]:
         chosen = [value] if isinstance(value, str) else value
@@ -174,6 +175,8 @@ class ChoiceList(Attribute):
         for item in chosen:
             if item not in self.values:
                 raise ValueError(f"{_shown(item)} is not one of the allowed values: {self.allowed}")
+        if len(set(chosen)) > self.at_most:
+            raise ValueError(f"{_shown(value)} is too long, at most {self.at_most} of: {self.allowed}")
         return [value for value in self.values if value in chosen]
 
     def parse(self, text: str) -> list[str]:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from meshroom_tasks.cpu_engine.atlas import box_sizes, pack
+from meshroom_tasks.cpu_engine.atlas import Layout, box_sizes, pack
 from meshroom_tasks.cpu_engine.charts import Charts, scaled_cameras
 from meshroom_tasks.cpu_engine.face_views import UNSEEN, LoadImage
 from meshroom_tasks.cpu_engine.scene import Camera
@@ -22,12 +22,11 @@ def bake(
     shift: NDArray[np.float32],
     cameras: tuple[Camera, ...],
     load: LoadImage,
-    side: int,
-    density: float,
+    layout: Layout,
     padding: int,
     on_view: Callable[[int], None] = lambda view: None,
 ) -> tuple[Texture, NDArray[np.float64]]:
-    """The texture (side, side, 3) in BGR and each face corner's texel (F, 3, 2), pixel centres at integers.
+    """The texture (height, width, 3) in BGR and each face corner's texel (F, 3, 2), pixel centres at integers.
 
     `shift` (F, 3, 3) is added to the photo's BGR at each corner, and is the colour itself in charts without a photo.
     Charts wider than high lie as in the photo, others turned by a quarter. Raises ValueError where they do not fit.
@@ -35,15 +34,15 @@ def bake(
     low, high = charts.bounds()
     sizes = box_sizes(low, high, padding)
     turned = sizes[:, 1] > sizes[:, 0]
-    places = pack(np.where(turned[:, None], sizes[:, ::-1], sizes), side)
+    places = pack(np.where(turned[:, None], sizes[:, ::-1], sizes), layout.width, layout.height)
     if places is None:
-        raise ValueError(f"the charts do not fit into {side} texels at density {density:.3f}")
+        raise ValueError(f"the charts do not fit into {layout.width} x {layout.height} texels")
     origin = np.floor(low).astype(np.int64) - padding
     local = charts.corners - origin[charts.chart][:, None]
     order = np.argsort(charts.chart, kind="stable")
     first = np.searchsorted(charts.chart[order], np.arange(len(sizes) + 1))
-    texture = np.zeros((side, side, 3), np.uint8)
-    scaled = scaled_cameras(cameras, density)
+    texture = np.zeros((layout.height, layout.width, 3), np.uint8)
+    scaled = scaled_cameras(cameras, layout.density)
     for view in [UNSEEN, *range(len(cameras))]:
         members = np.nonzero(charts.view == view)[0]
         if len(members) == 0:
@@ -86,7 +85,7 @@ def _corrections(
     )
     table = np.zeros((int(nearest.max()) + 1, 3), np.float32)
     table[nearest[covered]] = inside[covered]
-    return table[nearest]
+    return np.asarray(table[nearest], np.float32)
 
 
 def _resized(image: NDArray[np.uint8], camera: Camera) -> NDArray[np.uint8]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -62,14 +63,14 @@ def estimate_depth(
     total = aggregate(volume, coarse.grey, sgm.p1 * COST_MAX, sgm.p2 * COST_MAX, sgm.axes)
     index, cost = winner(total, volume)
     size = (reference.camera.width, reference.camera.height)
-    inverse = cv2.resize(cv2.medianBlur(steps[0] + index * step, 3), size, interpolation=cv2.INTER_LINEAR)
+    inverse: Any = cv2.resize(cv2.medianBlur(steps[0] + index * step, 3), size, interpolation=cv2.INTER_LINEAR)
     if refine is None:
-        cost = cv2.resize(cost, size, interpolation=cv2.INTER_LINEAR)
+        cost = np.asarray(cv2.resize(cost, size, interpolation=cv2.INTER_LINEAR), np.float32)
     else:
         offsets = np.linspace(-_REACH, _REACH, 2 * refine.half_depths + 1, dtype=np.float32) * step
         volume = matching_cost(reference, partners[: refine.max_partners], inverse, offsets, refine.radius)
         # A pixel's cost alone is noisy; its neighbours' search about the same surface.
-        volume = cv2.blur(volume, (3, 3))
+        volume = np.asarray(cv2.blur(volume, (3, 3)), np.uint16)
         index, cost = winner(volume, volume)
         inverse = inverse + offsets[0] + index * (offsets[1] - offsets[0])
     depth = 1.0 / np.clip(inverse, 1.0 / farthest, 1.0 / nearest)
@@ -83,4 +84,4 @@ def shrunk(picture: Picture, divisor: int) -> Picture:
     width = max(round(picture.camera.width / divisor), 1)
     height = max(round(picture.camera.height / divisor), 1)
     grey = cv2.resize(picture.grey, (width, height), interpolation=cv2.INTER_AREA)
-    return Picture(grey, picture.camera.scaled(width, height))
+    return Picture(np.asarray(grey, np.float32), picture.camera.scaled(width, height))

@@ -15,12 +15,14 @@ from meshroom_tasks.raster import compiled
 def consistent_depth(
     reference: DepthMap,
     others: list[DepthMap],
-    agreeing: int,
+    needed: NDArray[np.int32],
     tolerance: float,
     depth_tolerance: float = 0.01,
     speck: int = 40,
 ) -> NDArray[np.float32]:
-    """The reference's depth (H, W) where at least `agreeing` of `others` confirm it, 0 elsewhere.
+    """The reference's depth (H, W) where enough photos share it, 0 elsewhere.
+
+    `needed` (H, W) is how many photos must agree at each pixel, the reference itself counted.
 
     Forward-backward check (Schoenberger et al., "Pixelwise view selection for unstructured multi-view stereo", 2016,
     section 4.4; Merrell et al., "Real-time visibility-based fusion of depth maps", 2007): the point is projected into
@@ -33,7 +35,7 @@ def consistent_depth(
     for other in others:
         there, back = transfers(reference.camera, other.camera)
         _vote(depth, np.ascontiguousarray(other.depth), there, back, tolerance, depth_tolerance, total, votes)
-    kept = np.where((depth > 0) & (votes > agreeing), total / votes, 0).astype(np.float32)
+    kept = np.where((depth > 0) & (votes >= needed), total / votes, 0).astype(np.float32)
     return without_specks(kept, speck)
 
 
@@ -43,7 +45,7 @@ def transfers(a: Camera, b: Camera) -> tuple[NDArray[np.float64], NDArray[np.flo
 
 
 def without_specks(depth: NDArray[np.float32], smallest: int, jump: float = 0.02) -> NDArray[np.float32]:
-    """A depth map without patches of fewer than `smallest` pixels; a patch ends where depth changes by the share `jump`."""
+    """A depth map without patches of fewer than `smallest` pixels; a jump by the share `jump` ends a patch."""
     known = depth > 0
     smooth = cv2.medianBlur(depth, 3)
     joined = known & (np.abs(smooth - depth) < jump * depth)

@@ -36,7 +36,7 @@ _THREAD_VARIABLES = (
 _PR_SET_PDEATHSIG = 1
 
 
-class Terminated(Exception):  # noqa: N818
+class Terminated(Exception):
     """The command was told to stop."""
 
 

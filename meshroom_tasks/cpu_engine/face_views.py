@@ -99,7 +99,9 @@ def visible(
 ) -> NDArray[np.bool_]:
     """Mask (N,) of the points inside the image that nothing hides; `front` comes from `nearest_around`."""
     with np.errstate(invalid="ignore"):
-        inside = (pixels > _MARGIN).all(axis=1) & (pixels < (camera.width - 1 - _MARGIN, camera.height - 1 - _MARGIN)).all(axis=1)
+        inside = (pixels > _MARGIN).all(axis=1) & (
+            pixels < (camera.width - 1 - _MARGIN, camera.height - 1 - _MARGIN)
+        ).all(axis=1)
     inside &= depth > 0
     x, y = np.rint(pixels[inside]).astype(np.int64).T
     seen = inside.copy()

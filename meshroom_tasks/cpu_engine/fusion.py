@@ -70,7 +70,7 @@ def fuse(
                 there,
                 back,
                 np.ascontiguousarray(pose),
-                np.linalg.inv(other.camera.K),
+                np.linalg.inv(other.camera.K).astype(np.float64),
                 tolerance,
                 depth_tolerance,
                 float(np.cos(np.radians(normal_tolerance))),
@@ -90,6 +90,12 @@ def fuse(
     )
 
 
+def sampling_step(maps: list[DepthMap], least: int, most: int) -> int:
+    """The least step in pixels, `least` or more, at which no more than about `most` depths are in use."""
+    known = sum(int((m.depth > 0).sum()) for m in maps)
+    return max(least, int(np.ceil(np.sqrt(known / most))))
+
+
 def world_normals(depth_map: DepthMap, reach: int = 2, jump: float = 0.02) -> NDArray[np.float32]:
     """(H, W, 3) unit normals in the world, towards the camera; zero where a neighbour at `reach` pixels is missing.
 
@@ -98,7 +104,14 @@ def world_normals(depth_map: DepthMap, reach: int = 2, jump: float = 0.02) -> ND
     """
     normals = np.zeros((*depth_map.depth.shape, 3), np.float32)
     camera = depth_map.camera
-    _normals(np.ascontiguousarray(depth_map.depth), np.linalg.inv(camera.K), camera.R, reach, jump * reach, normals)
+    _normals(
+        np.ascontiguousarray(depth_map.depth),
+        np.linalg.inv(camera.K).astype(np.float64),
+        camera.R,
+        reach,
+        jump * reach,
+        normals,
+    )
     return normals
 
 

@@ -52,8 +52,7 @@ def consistent_views(views: FaceViews, gains: NDArray[np.float32], iterations: i
     base = np.where(known, np.sqrt(views.quality), 0.0)
     weight = base
     # Start from the middle colour, not the mean: one very different photo would pull that too far.
-    centre = np.nanmedian(np.where(known[..., None], colour, np.nan), axis=1, keepdims=True) if len(colour) else colour[:, :1]
-    centre = np.nan_to_num(centre)
+    centre = _median(colour, known)
     distance = ((colour - centre) ** 2).sum(axis=2)
     spread = np.full(len(colour), _COLOUR_FLOOR**2)
     for _ in range(iterations):
@@ -65,7 +64,15 @@ def consistent_views(views: FaceViews, gains: NDArray[np.float32], iterations: i
     agrees = known & (distance <= _OUTLIER**2 * spread[:, None])
     few = (known.sum(axis=1) < 3) | ~agrees.any(axis=1)
     agrees[few] = known[few]
-    return agrees
+    return np.asarray(agrees, np.bool_)
+
+
+def _median(colour: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Median (F, 1, 3) of each face's known colours, channel by channel; anything where none is known."""
+    ordered = np.sort(np.where(known[..., None], colour, np.float32(np.inf)), axis=1)
+    middle = np.maximum(known.sum(axis=1) - 1, 0) // 2
+    median = np.take_along_axis(ordered, middle[:, None, None], axis=1)
+    return np.where(np.isfinite(median), median, np.float32(0))
 
 
 def label_faces(views: FaceViews, pairs: NDArray[np.int64], smoothness: float, sweeps: int = 30) -> NDArray[np.int32]:
@@ -83,7 +90,9 @@ def label_faces(views: FaceViews, pairs: NDArray[np.int64], smoothness: float, s
     start, neighbours = graph.indptr.astype(np.int64), graph.indices.astype(np.int64)
     # The weight of smoothness falls to its value: what is joined early by strong ties stays joined where it is cheap.
     for factor in (4.0, 2.0, 1.0):
-        _settle(views.view, np.ascontiguousarray(loss, np.float32), start, neighbours, smoothness * factor, sweeps, labels)
+        _settle(
+            views.view, np.ascontiguousarray(loss, np.float32), start, neighbours, smoothness * factor, sweeps, labels
+        )
     return labels
 
 

@@ -24,7 +24,8 @@ def vertex_normals(vertices: Vertices, faces: Faces) -> NDArray[np.float64]:
     total = np.zeros((len(vertices), 3))
     for axis in range(3):
         total[:, axis] = np.bincount(faces.ravel(), np.repeat(cross[:, axis], 3), len(vertices))
-    return total / np.maximum(np.linalg.norm(total, axis=1), 1e-300)[:, None]
+    normals: NDArray[np.float64] = total / np.maximum(np.linalg.norm(total, axis=1), 1e-300)[:, None]
+    return normals
 
 
 def compact(vertices: Vertices, faces: Faces) -> tuple[Vertices, Faces]:
@@ -38,7 +39,8 @@ def without_degenerate(vertices: Vertices, faces: Faces) -> Faces:
     a, b, c = faces.T
     distinct = (a != b) & (b != c) & (c != a)
     kept = faces[distinct]
-    return kept[face_normals(vertices, kept)[1] > 0]
+    solid: Faces = kept[face_normals(vertices, kept)[1] > 0]
+    return solid
 
 
 def adjacent_faces(faces: Faces) -> NDArray[np.int64]:

@@ -18,9 +18,10 @@ def write_obj(
     faces: Faces,
     texels: NDArray[np.float64] | None = None,
     texture: str = "",
-    side: int = 1,
+    shape: tuple[int, int] = (1, 1),
 ) -> None:
-    """Write a mesh, with texture coordinates when `texels` (F, 3, 2) says where the corners lie in the texture.
+    """Write a mesh, with texture coordinates when `texels` (F, 3, 2) says where the corners lie in a
+    texture of `shape` (height, width).
 
     Texel centres are integers, with row 0 at the top; OBJ has (0, 0) at the lower left corner of the texture. Equal
     corners share a `vt` line. The material goes to the same name with `.mtl`.
@@ -38,7 +39,9 @@ def write_obj(
         key = np.column_stack([faces.reshape(-1, 1), np.rint(texels.reshape(-1, 2) * 1000.0).astype(np.int64)])
         _, first, index = np.unique(key, axis=0, return_index=True, return_inverse=True)
         unique = texels.reshape(-1, 2)[first]
-        stream.write(_lines("vt %.7f %.7f\n", np.column_stack([(unique[:, 0] + 0.5) / side, 1.0 - (unique[:, 1] + 0.5) / side])))
+        coordinates = (unique + 0.5) / (shape[1], shape[0])
+        coordinates[:, 1] = 1.0 - coordinates[:, 1]
+        stream.write(_lines("vt %.7f %.7f\n", coordinates))
         stream.write(f"usemtl {MATERIAL}\n")
         corners = np.stack([faces + 1, index.reshape(-1, 3) + 1], axis=-1).reshape(-1, 6)
         stream.write(_lines("f %d/%d %d/%d %d/%d\n", corners))

@@ -40,7 +40,7 @@ def stereo_partners(scene: Scene, count: int, min_angle: float, max_angle: float
 
 
 def depth_range(scene: Scene, view: int, inflate: float) -> tuple[float, float] | None:
-    """(nearest, farthest) depth of the landmarks that a camera sees, without outliers, widened by `inflate` (0.2 = 20 %).
+    """(nearest, farthest) depth of the landmarks that a camera sees, widened by `inflate` (0.2: 20 %).
 
     None where the camera sees fewer than ten landmarks.
     """

@@ -54,7 +54,10 @@ def write_mesh(path: Path, vertices: NDArray[np.float64], faces: NDArray[np.int6
 
 def write_cloud(path: Path, points: NDArray[np.float64], normals: NDArray[np.float64]) -> None:
     """Write points (N, 3) with their normals (N, 3) in single precision."""
-    header = [f"element vertex {len(points)}", *(f"property float {name}" for name in ("x", "y", "z", "nx", "ny", "nz"))]
+    header = [
+        f"element vertex {len(points)}",
+        *(f"property float {name}" for name in ("x", "y", "z", "nx", "ny", "nz")),
+    ]
     _write(path, header, [np.ascontiguousarray(np.hstack([points, normals]), "<f4").tobytes()])
 
 

@@ -59,7 +59,9 @@ def seam_corrections(
     corners[seen] = correction[node_of]
     uses = np.bincount(vertex, minlength=len(vertices)).astype(np.float64)
     with np.errstate(invalid="ignore"):
-        colours = np.column_stack([np.bincount(vertex, (raw + correction)[:, c], len(vertices)) / uses for c in range(3)])
+        colours = np.column_stack(
+            [np.bincount(vertex, (raw + correction)[:, c], len(vertices)) / uses for c in range(3)]
+        )
     return corners, colours.astype(np.float32)
 
 
@@ -68,7 +70,7 @@ def spread_colours(colours: NDArray[np.float32], faces: Faces, smoothing: int = 
 
     Vertices that no coloured one is connected to get the mean of all; mid-grey where there is no colour at all.
     """
-    known = np.isfinite(colours).all(axis=1)
+    known = np.asarray(np.isfinite(colours).all(axis=1), np.bool_)
     if not known.any():
         return np.full(colours.shape, 128.0, np.float32)
     filled = np.where(known[:, None], colours, colours[known].mean(axis=0)).astype(np.float64)

@@ -22,7 +22,6 @@ def aggregate(
     `guide` (H, W) is the grey image; between neighbours that differ by g grey levels the large step costs
     max(p1, p2 / (1 + g / 16)). The sum of all paths must stay below 65536: keep 4 (cost + p2) under that.
     """
-    height, width, _ = volume.shape
     total = np.zeros(volume.shape, np.uint16)
     lines = np.ascontiguousarray(guide, np.float32)
     if "Y" in axes:
@@ -67,9 +66,7 @@ def _paths(
                     least = min(least, cost)
 
 
-def winner(
-    total: NDArray[np.uint16], volume: NDArray[np.uint16]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def winner(total: NDArray[np.uint16], volume: NDArray[np.uint16]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Best hypothesis of each pixel with a parabola through its neighbours, and its own matching cost.
 
     Returns the fractional index along the last axis (H, W) and the cost there (H, W).

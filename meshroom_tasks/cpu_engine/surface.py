@@ -92,9 +92,7 @@ def octree_depth(size: float, spacing: float, points: int, max_vertices: int) ->
     return int(np.clip(math.floor(math.log2(size / cell)), COARSEST, FINEST)) if cell > 0 else COARSEST
 
 
-def supported(
-    vertices: Vertices, faces: Faces, points: NDArray[np.float64], reach: float
-) -> tuple[Vertices, Faces]:
+def supported(vertices: Vertices, faces: Faces, points: NDArray[np.float64], reach: float) -> tuple[Vertices, Faces]:
     """The faces whose three corners all have a point of the cloud within `reach`."""
     near, _ = cKDTree(points).query(vertices, distance_upper_bound=reach)
     kept = np.isfinite(near)[faces].all(axis=1)

@@ -21,7 +21,7 @@ from meshroom_tasks.cpu_engine.registry import node_of_type, node_types
 _SETTING = re.compile(r"(?:(?P<type>\w+):|(?P<name>\w+)\.)(?P<attribute>[\w.]+)=(?P<value>.*)", re.DOTALL)
 
 
-class InvalidSetting(ValueError):  # noqa: N818
+class InvalidSetting(ValueError):
     """A node, an attribute or a value that the engine does not take."""
 
     def __init__(self, where: str, reason: str) -> None:

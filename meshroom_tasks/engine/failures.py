@@ -27,6 +27,7 @@ from meshroom_tasks.errors import (
 )
 
 TAIL_LINES = 20
+_REASON_LENGTH = 300
 MIN_CAMERAS = 3
 """A surface needs points that at least this many photos agree on."""
 
@@ -199,10 +200,13 @@ def _warning(rule: _WarningRule, subjects: list[str]) -> str:
 
 
 def _reason(lines: Sequence[str], exit_code: int) -> str:
-    """What the engine itself says last of an error, else its exit code."""
+    """What the engine itself says last of an error, else its last sentence, else its exit code."""
     for line in reversed(lines):
         if found := re.search(r"\[(?:error|fatal)\]\s*(.+)", line):
             return found[1].strip().rstrip(".")
+    last = lines[-1] if lines else ""
+    if last[:1].isalpha() and " " in last:
+        return last[:_REASON_LENGTH].rstrip(".")
     return f"its command ended with {_signal_name(exit_code) if exit_code < 0 else f'exit code {exit_code}'}"
 
 

@@ -30,7 +30,7 @@ from collections.abc import Iterator
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
-GRACE_SECONDS = 2.0
+GRACE_SECONDS = 1.0
 """From SIGTERM to SIGKILL."""
 LOOK_SECONDS = 1.0
 """A machine that was suspended wakes up with its deadlines past: look at the clock at least this often."""

@@ -7,6 +7,7 @@ short, and thrown away; the file itself is never changed, so its EXIF stays.
 from __future__ import annotations
 
 import threading
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -133,10 +134,7 @@ def _decode(image: Image.Image, kind: _Kind) -> None:
     width, height = image.size
     if kind is _JPEG:
         image.draft(None, (max(1, width // 8), max(1, height // 8)))
-    if width * height > _LARGE_PIXELS:
-        with _one_large_image_at_a_time:
-            image.load()
-    else:
+    with _one_large_image_at_a_time if width * height > _LARGE_PIXELS else nullcontext():
         image.load()
 
 

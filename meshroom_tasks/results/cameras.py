@@ -46,7 +46,11 @@ def read_cameras(path: Path) -> tuple[RegisteredCamera, ...]:
     try:
         scene = json.loads(path.read_text())
         intrinsics = {str(entry["intrinsicId"]): entry for entry in scene.get("intrinsics", ())}
-        poses = {str(entry["poseId"]): entry["pose"]["transform"] for entry in scene.get("poses", ())}
+        poses = {
+            str(entry["poseId"]): entry["pose"]["transform"]
+            for entry in scene.get("poses", ())
+            if str(entry["pose"].get("valid", "1")) != "0"
+        }
         return tuple(
             _camera(view, intrinsics[str(view["intrinsicId"])], poses[str(view["poseId"])])
             for view in scene.get("views", ())

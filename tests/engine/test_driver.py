@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import pytest
+from PIL import Image
 
-from meshroom_tasks import errors
+from meshroom_tasks import cpu_engine, errors
 from meshroom_tasks.engine import Engine
-from tests.engine.conftest import Project
+from meshroom_tasks.settings import PROJECT
+from tests.engine.conftest import DEFAULT, Project
 from tests.scripted_engine import commands, overlapping
 
 pytestmark = pytest.mark.timeout(60)
@@ -238,3 +241,29 @@ def test_a_command_that_cannot_be_executed(project: Project) -> None:
             watch=project.watch,
             time_limit=5,
         )
+
+
+# The other engine
+
+
+def test_the_embedded_engine_plans_the_default_pipeline(project: Project) -> None:
+    """The same template and the same read-sets, whichever engine plans."""
+    for index in range(5):
+        photo = Image.new("RGB", (64, 48), (index * 40, 80, 80))
+        photo.save(project.root / "photos" / f"{index:04d}.jpg")
+    scripted = project.plan()
+    planner, computer = (
+        (sys.executable, "-m", f"meshroom_tasks.cpu_engine.meshroom_{name}") for name in ("batch", "compute")
+    )
+    engine = Engine(planner, computer, environment={"PYTHONPATH": str(PROJECT)})
+    assert engine.identity() == f"cpu-engine-{cpu_engine.__version__}"
+    folder = project.root / "embedded"
+    folder.mkdir()
+    wanted = {"photos": project.root / "photos", "template": DEFAULT, "folder": folder}
+    limits = {"watch": project.watch, "time_limit": 30.0}
+    graph = engine.plan(**wanted, **limits, overrides={"FeatureExtraction": {"describerPreset": "low"}})
+    assert [(stage.name, stage.node_type, stage.reads, stage.chunked) for stage in graph.stages] == [
+        (stage.name, stage.node_type, stage.reads, stage.chunked) for stage in scripted.stages
+    ]
+    with pytest.raises(errors.SettingInvalid, match="describerPreset"):
+        engine.plan(**wanted, **limits, overrides={"FeatureExtraction": {"describerPreset": "huge"}})

@@ -64,7 +64,7 @@ def test_lines(line: str, error: type[errors.ServiceError], return_code: int | N
 def test_codes(
     exit_code: int, return_code: int | None, status: str | None, error: type[errors.ServiceError], says: str
 ) -> None:
-    found = classify("SomeStage", ["nothing to see"], exit_code, return_code, status)
+    found = classify("SomeStage", ["[12:00:00.1][info] nothing to see"], exit_code, return_code, status)
     assert type(found) is error
     assert says in found.message
 
@@ -82,6 +82,10 @@ def test_harmless_lines() -> None:
 def test_the_last_error_line_is_the_reason() -> None:
     lines = ["[10:00:00.1][error] first.", "[10:00:00.2][fatal] the lens is broken.", "[info] bye"]
     assert classify("S", lines, 1, 1).message == "S failed: the lens is broken"
+
+
+def test_the_last_sentence_is_the_reason_where_nothing_is_marked() -> None:
+    assert classify("S", ["Traceback:", "ValueError: no photos."], 1, None).message == "S failed: ValueError: no photos"
 
 
 def test_the_counts_stand_in_the_sentence() -> None:

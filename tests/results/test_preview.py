@@ -115,3 +115,10 @@ def test_cameras(sfm: Path) -> None:
     assert pixels[2, 0] > 320
     assert np.isclose(depth[0], np.sqrt(17))
     assert depth[3] < 0
+
+
+def test_a_pose_that_is_not_valid_does_not_count(sfm: Path) -> None:
+    scene = json.loads((sfm / "cameras.sfm").read_text())
+    scene["poses"][0]["pose"]["valid"] = "0"
+    (sfm / "cameras.sfm").write_text(json.dumps(scene))
+    assert [(camera.centre - PLACE).tolist() for camera in read_cameras(sfm / "cameras.sfm")] == [[0, -1, -4]]

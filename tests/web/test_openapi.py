@@ -46,6 +46,9 @@ def test_it_is_openapi_31(document: Document) -> None:
         "ApiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"}
     }
     assert document["servers"] == [{"url": "/"}]
+    tags = [tag["name"] for tag in document["tags"]]
+    assert len(tags) == len(set(tags))
+    assert {tag for _, _, operation in operations(document) for tag in operation["tags"]} == set(tags)
 
 
 def test_it_has_every_route_and_no_other(site: Site, document: Document) -> None:

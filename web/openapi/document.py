@@ -58,6 +58,7 @@ Of failed jobs, or of the service: {", ".join(f"`{code}`" for code in failed)}.
 def complete(document: Document, settings: Settings) -> Document:
     """The document with everything that APIFlask cannot know. `document` is changed and returned."""
     document["components"]["schemas"] = _schemas(settings)
+    document["tags"] = list({tag["name"]: tag for tag in document["tags"]}.values())
     document["security"] = [{auth.SCHEME: []}]
     for path, operation in _operations(document):
         _say_parameters(operation)
