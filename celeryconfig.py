@@ -38,7 +38,7 @@ task_default_exchange_type = "topic"
 task_default_routing_key = "ingest"
 task_create_missing_queues = False  # A typo in a queue name fails loudly.
 
-imports = ("meshroom_tasks.tasks",)  # Read by workers only: the web app sends tasks by name.
+imports = ("meshroom_tasks.tasks", "meshroom_tasks.worker")  # Read by workers only: the web app sends tasks by name.
 
 task_ignore_result = True  # State lives in SQL.
 task_acks_late = True  # A message outlives the worker that died over it.

@@ -49,12 +49,11 @@ class Service:
 
     @cached_property
     def photo_session(self) -> requests.Session:
-        egress = Egress(frozenset(self.settings.image_private_hosts))
-        return guarded_session(egress, max_redirects=_PHOTO_REDIRECTS)
+        return guarded_session(Egress.to(self.settings.image_private_hosts), max_redirects=_PHOTO_REDIRECTS)
 
     @cached_property
     def callback_session(self) -> requests.Session:
-        return guarded_session(Egress(frozenset(self.settings.callback_private_hosts)), max_redirects=0)
+        return guarded_session(Egress.to(self.settings.callback_private_hosts), max_redirects=0)
 
     def workspace(self, engine: str, photos_digest: str) -> Workspace:
         return Workspace(self.settings.workspace, engine, photos_digest)

@@ -6,19 +6,18 @@
 from __future__ import annotations
 
 import random
-import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 
 from celery import Task
 
 from meshroom_tasks import callbacks
 from meshroom_tasks.celery_app import app
 from meshroom_tasks.dispatch import flush
-from meshroom_tasks.handoff import Address, lineage_of
+from meshroom_tasks.handoff import scratch_folder
 from meshroom_tasks.holding import Holding, StepFailed, hold
 from meshroom_tasks.ingest import IngestLimits, fetch_photos, ingest_photos
+from meshroom_tasks.jobs.addresses import Address, lineage_of
 from meshroom_tasks.jobs.records import AttemptView
 from meshroom_tasks.logs import bound, logger
 from meshroom_tasks.planning import stages_of_graph
@@ -33,7 +32,7 @@ StepBody = Callable[[Service, Holding], None]
 def step_task(body: StepBody) -> Task:
     """Register `body` as the task that runs steps of the kind that it is named after."""
 
-    @app.task(name=body.__name__, bind=True, throws=(StepFailed,))  # type: ignore[untyped-decorator]
+    @app.task(name=body.__name__, bind=True, throws=(StepFailed,))
     def run(task: Task, step_id: str) -> None:
         service = current_service()
         worker, every = task.request.hostname, service.settings.heartbeat_seconds
@@ -51,16 +50,15 @@ def step_task(body: StepBody) -> Task:
 def ingest(service: Service, holding: Holding) -> None:
     """Fetch, check and fingerprint the photos; put them into storage."""
     work = holding.work
-    with tempfile.TemporaryDirectory(prefix="ingest-") as scratch:
-        ingested = ingest_photos(
-            work.image_urls,
-            session=service.photo_session,
-            storage=service.storage,
-            limits=IngestLimits.of(service.settings),
-            scratch=Path(scratch),
-            progress=holding.progress,
-            stop=holding.stop_reason,
-        )
+    ingested = ingest_photos(
+        work.image_urls,
+        session=service.photo_session,
+        storage=service.storage,
+        limits=IngestLimits.of(service.settings),
+        scratch=scratch_folder(service.settings.workspace),
+        progress=holding.progress,
+        stop=holding.stop_reason,
+    )
     service.store.finish_ingest(work, ingested.photos, ingested.photos_digest, ingested.warnings)
 
 
@@ -71,7 +69,7 @@ def plan(service: Service, holding: Holding) -> None:
     engine = service.engine.identity()
     pipeline = service.pipelines.get(work.pipeline)
     workspace = service.workspace(engine, work.photos_digest)
-    fetch_photos(service.storage, work.photos_digest, work.photos, workspace.photos)
+    fetch_photos(service.storage, work.photos_digest, work.photos, workspace.photos, holding.stop_reason)
     with workspace.run_folder(work.token) as run:
         graph = service.engine.plan(
             photos=workspace.photos,
@@ -100,7 +98,7 @@ def chunk(service: Service, holding: Holding) -> None:
     policy = service.pipelines.policy(work.node_type)
     with workspace.run_folder(work.token) as run:
         if work.reads_photos:
-            fetch_photos(service.storage, work.photos_digest, work.photos, workspace.photos)
+            fetch_photos(service.storage, work.photos_digest, work.photos, workspace.photos, holding.stop_reason)
         for item in work.reads:
             holding.check()
             run.link(service.stage_cache.fetch(item, workspace), item.node_type, item.uid)
@@ -145,7 +143,7 @@ def results(service: Service, holding: Holding) -> None:
     service.store.finish_results(work, published.files, published.quality, published.warnings)
 
 
-@app.task(name="callback")  # type: ignore[untyped-decorator]
+@app.task(name="callback")
 def callback(delivery_id: str) -> None:
     """One POST of one delivery; when the next is due is decided and recorded with the attempt."""
     service = current_service()

@@ -23,7 +23,6 @@ OPEN_ENDPOINTS = frozenset(
         "openapi.spec",
         "docs.page",
         "docs.asset",
-        "docs.openapi_30",
         "results.open_result",
     }
 )

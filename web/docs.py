@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from apiflask import APIBlueprint
-from flask import Response, current_app, jsonify, send_from_directory
-from swagger_ui_bundle import swagger_ui_path
+from flask import Response, send_from_directory
 
 from meshroom_tasks.errors import NotFound
-from web.openapi.older import as_openapi_30
 
 blueprint = APIBlueprint("docs", __name__, url_prefix="/docs", enable_openapi=False)
 
-_ASSETS = Path(str(swagger_ui_path))
+_ASSETS = Path(str(files("flask_swagger_ui"))) / "dist"
 _SERVED = frozenset({"swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"})
 _DAY = 86_400
 
@@ -39,7 +37,7 @@ _START = """\
 "use strict";
 window.addEventListener("load", () => {
   SwaggerUIBundle({
-    url: "/docs/openapi-3.0.json",
+    url: "/openapi.json",
     dom_id: "#swagger-ui",
     presets: [SwaggerUIBundle.presets.apis],
     layout: "BaseLayout",
@@ -63,9 +61,3 @@ def asset(name: str) -> Response:
     if name not in _SERVED:
         raise NotFound("the documentation has no such file")
     return send_from_directory(_ASSETS, name, max_age=_DAY)
-
-
-@blueprint.get("/openapi-3.0.json")
-def openapi_30() -> Response:
-    document: dict[str, Any] = current_app.spec  # type: ignore[attr-defined]
-    return jsonify(as_openapi_30(document))

@@ -48,14 +48,14 @@ def _images(body: Reconstruction, settings: Settings) -> Iterator[Found]:
             RequestRefused(f"a job may have at most {settings.max_images} photos, and {count} were given"),
         )
         return
-    egress = Egress(frozenset(settings.image_private_hosts))
+    egress = Egress.to(settings.image_private_hosts)
     for index, url in enumerate(body.image_urls):
         yield from _address(f"/image_urls/{index}", url, egress)
 
 
 def _callback(body: Reconstruction, settings: Settings) -> Iterator[Found]:
     if body.callback_url is not None:
-        yield from _address("/callback_url", body.callback_url, Egress(frozenset(settings.callback_private_hosts)))
+        yield from _address("/callback_url", body.callback_url, Egress.to(settings.callback_private_hosts))
 
 
 def _address(pointer: str, url: str, egress: Egress) -> Iterator[Found]:

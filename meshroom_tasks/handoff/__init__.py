@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from meshroom_tasks.handoff.bundles import Packed, pack, unpack
-from meshroom_tasks.handoff.stage_cache import Address, StageCache, lineage_of
-from meshroom_tasks.handoff.stage_logs import log_key, save_log
-from meshroom_tasks.handoff.workspace import RunFolder, Workspace
+from meshroom_tasks.handoff.stage_cache import StageCache
+from meshroom_tasks.handoff.stage_logs import log_key
+from meshroom_tasks.handoff.workspace import RunFolder, Workspace, clean_workspaces, scratch_folder
 
 __all__ = [
-    "Address",
     "Packed",
     "RunFolder",
     "StageCache",
     "Workspace",
-    "lineage_of",
+    "clean_workspaces",
     "log_key",
     "pack",
-    "save_log",
+    "scratch_folder",
     "unpack",
 ]

@@ -7,44 +7,19 @@ the address ends in the lineage, a hash of the very bundles that the chunk was c
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from meshroom_tasks.errors import BundleCorrupt, ObjectMissing
 from meshroom_tasks.handoff.bundles import pack, unpack
 from meshroom_tasks.handoff.workspace import Workspace
+from meshroom_tasks.jobs.addresses import Address
 from meshroom_tasks.jobs.records import Entry, ReadItem, Usage
 from meshroom_tasks.storage import Progress, Storage
 
 _BUNDLE_SUFFIX = ".tar.zst"
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where a chunk's outputs are kept: what was asked for (engine, photos, uid), and from what (lineage)."""
-
-    engine: str
-    photos_digest: str
-    node_type: str
-    uid: str
-    chunk: int
-    lineage: str
-
-    @property
-    def key(self) -> str:
-        return "/".join(
-            ("cache", self.engine, self.photos_digest, self.node_type, self.uid, str(self.chunk), self.lineage)
-        )
-
-
-def lineage_of(reads: Iterable[ReadItem]) -> str:
-    """32 hex digits that name the exact bundles a chunk reads, whatever their order."""
-    items = sorted((item.node_type, item.uid, item.chunk, item.digest) for item in reads)
-    return hashlib.sha256(json.dumps(items, separators=(",", ":")).encode()).hexdigest()[:32]
 
 
 class StageCache:

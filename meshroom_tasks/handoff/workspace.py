@@ -15,6 +15,7 @@ import fcntl
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,6 +24,8 @@ from meshroom_tasks.errors import Conflict, HandoffIncomplete
 from meshroom_tasks.handoff.disk import disk_errors, settle
 
 _BOOKKEEPING = re.compile(r"(\d+\.)?(status|log|statistics)")
+_SCRATCH = "downloads"
+_DAY_SECONDS = 86_400
 _NAME = re.compile(r"[A-Za-z0-9_@+=,~-][A-Za-z0-9_@+=,~.-]*")
 
 
@@ -112,6 +115,27 @@ class Workspace:
                 os.close(lock)
                 removed += 1
         return removed
+
+
+def scratch_folder(root: Path) -> Path:
+    """Where downloads of this machine are kept until they are checked."""
+    folder = root.absolute() / _SCRATCH
+    with disk_errors():
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def clean_workspaces(root: Path) -> int:
+    """Remove what runs and downloads whose process is gone have left below `root`; returns how many."""
+    removed = 0
+    for runs in root.glob("*/*/runs"):
+        removed += Workspace(root, runs.parent.parent.name, runs.parent.name).remove_dead_runs()
+    yesterday = time.time() - _DAY_SECONDS
+    for download in root.glob(f"{_SCRATCH}/*"):
+        if download.stat().st_mtime < yesterday:
+            _remove(download)
+            removed += 1
+    return removed
 
 
 def _lock_path(run: Path) -> Path:

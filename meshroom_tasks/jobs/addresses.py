@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from meshroom_tasks.jobs.records import ReadItem
 
-_LINEAGE_DIGITS = 24
+_LINEAGE_DIGITS = 32
 
 
 @dataclass(frozen=True)

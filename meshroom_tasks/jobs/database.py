@@ -34,7 +34,7 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self._url = sa.make_url(url)
-        self.engine = sa.create_engine(self._url, **self._options())
+        self.engine = sa.create_engine(self._url, hide_parameters=True, **self._options())
         if self.is_sqlite:
             sa.event.listen(self.engine, "connect", _configure_sqlite)
             sa.event.listen(self.engine, "begin", _begin_sqlite)

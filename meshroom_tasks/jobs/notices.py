@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from meshroom_tasks.jobs.records import ErrorView, ResultFile
+
+LARGEST_NOTICE = 20_000
+"""Bytes; receivers commonly take little more. Results that do not fit are left out: the job lists them all."""
 
 MAIN_RESULT = "texturedMesh.obj"
 
@@ -20,7 +24,7 @@ def completed_notice(
 ) -> dict[str, Any]:
     names = [item.name for item in results]
     main = MAIN_RESULT if MAIN_RESULT in names else next(iter(names), MAIN_RESULT)
-    return {
+    notice: dict[str, Any] = {
         "job_id": job_id,
         "status": "completed",
         "result_url": result_url(base_url, job_id, main),
@@ -36,6 +40,9 @@ def completed_notice(
             for item in results
         ],
     }
+    while notice["results"] and len(json.dumps(notice, ensure_ascii=False).encode()) > LARGEST_NOTICE:
+        notice["results"].pop()
+    return notice
 
 
 def failed_notice(job_id: str, metadata: Mapping[str, Any], error: ErrorView) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from meshroom_tasks.errors import BundleCorrupt, ObjectMissing
-from meshroom_tasks.handoff import Address, StageCache, Workspace, lineage_of, log_key, save_log
+from meshroom_tasks.handoff import StageCache, Workspace
+from meshroom_tasks.jobs.addresses import Address, lineage_of
 from meshroom_tasks.jobs.records import Entry, ReadItem, Usage
 from meshroom_tasks.storage import LocalStorage
 from tests.handoff.conftest import files_of
@@ -194,12 +195,3 @@ def test_a_dropped_entry_leaves_its_bundle(cache: StageCache, stage: Path, works
     cache.drop(ADDRESS)
     assert cache.find(ADDRESS) is None
     assert files_of(cache.fetch(_item(entry), workspace)) == files_of(stage)
-
-
-@pytest.mark.parametrize(("chunked", "expected"), [(True, b"line\n"), (False, b"whole node\n")])
-def test_logs_are_kept(storage: LocalStorage, stage: Path, chunked: bool, expected: bytes) -> None:
-    (stage / "log").write_text("whole node\n")
-    key = save_log(storage, stage, job_id="j1", node="DepthMap_1", chunk=0, chunked=chunked)
-    assert key == log_key("j1", "DepthMap_1", 0) == "jobs/j1/logs/DepthMap_1/0.log"
-    assert storage.get_bytes(key) == expected
-    assert save_log(storage, stage, job_id="j1", node="DepthMap_1", chunk=7, chunked=True) is None

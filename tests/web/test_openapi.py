@@ -9,7 +9,6 @@ from flask.testing import FlaskClient
 
 from meshroom_tasks.errors import AddressNotAllowed
 from tests.web.conftest import Site
-from web.openapi.older import as_openapi_30
 from web.schemas.requests import RECONSTRUCTION_EXAMPLES
 
 Document = dict[str, Any]
@@ -145,30 +144,3 @@ def test_documented_callbacks_are_the_ones_that_are_sent() -> None:
     result = ResultFile("texturedMesh.obj", "results/x/texturedMesh.obj", 1, "00", "model/obj")
     CompletedCallback.model_validate(completed_notice("x", {"a": 1}, [result], "http://h"))
     FailedCallback.model_validate(failed_notice("x", {"a": 1}, ErrorView("no_surface", "Nothing there.")))
-
-
-@pytest.mark.parametrize(
-    ("newer", "older"),
-    [
-        (
-            {"anyOf": [{"type": "string"}, {"type": "null"}], "title": "T"},
-            {"type": "string", "title": "T", "nullable": True},
-        ),
-        ({"anyOf": [{"$ref": "#/x"}, {"type": "null"}]}, {"anyOf": [{"$ref": "#/x"}], "nullable": True}),
-        ({"anyOf": [{"type": "string"}, {"type": "integer"}]}, {"anyOf": [{"type": "string"}, {"type": "integer"}]}),
-        ({"type": "string", "examples": ["a", "b"]}, {"type": "string", "example": "a"}),
-        ({"examples": {"named": {"value": 1}}}, {"examples": {"named": {"value": 1}}}),
-        ({"const": "failed", "type": "string"}, {"enum": ["failed"], "type": "string"}),
-        ([{"const": 1}], [{"enum": [1]}]),
-    ],
-)
-def test_older_openapi(newer: Any, older: Any) -> None:
-    assert as_openapi_30({"x": newer, "webhooks": {}}) == {"openapi": "3.0.3", "x": older}
-
-
-def test_the_older_document_has_nothing_of_the_newer(visitor: FlaskClient) -> None:
-    text = visitor.get("/docs/openapi-3.0.json").get_data(as_text=True)
-    assert '"openapi":"3.0.3"' in text.replace(" ", "")
-    assert '"null"' not in text
-    assert '"webhooks"' not in text
-    assert "reconstruction.completed" in text
