@@ -19,7 +19,8 @@ def noise(points: Points, frequency: float) -> NDArray[np.float32]:
     cell = np.floor(scaled)
     inside = scaled - cell
     eased = inside * inside * inside * (inside * (inside * 6.0 - 15.0) + 10.0)
-    return 2.0 * map_coordinates(_LATTICE, cell + eased, order=1, mode="grid-wrap") - 1.0
+    values = map_coordinates(_LATTICE, cell + eased, order=1, mode="grid-wrap")
+    return np.asarray(2.0 * values - 1.0, np.float32)
 
 
 def turbulence(points: Points, frequency: float, octaves: int) -> NDArray[np.float32]:
@@ -50,7 +51,7 @@ def gold(points: Points) -> Colours:
     marks = turbulence(points, 18.0, 3)
     worn = np.clip(0.55 + 0.55 * marks, 0.0, 1.0)[:, None]
     dark, bright = np.array([0.20, 0.085, 0.02]), np.array([0.95, 0.60, 0.20])
-    return (dark + (bright - dark) * worn**1.3).astype(np.float32)
+    return np.asarray(dark + (bright - dark) * worn**1.3, np.float32)
 
 
 def terrazzo(points: Points, seed: int = 3) -> Colours:
@@ -77,4 +78,4 @@ def terrazzo(points: Points, seed: int = 3) -> Colours:
         chip = kinds[rng.integers(0, len(kinds), count)] * rng.uniform(0.75, 1.2, (count, 1))
         veined = chip[cell[:, 0]] * (1.0 + 0.22 * turbulence(points, 30.0, 2))[:, None]
         colour = colour + shown[:, None] * (veined - colour)
-    return np.clip(colour, 0.0, 1.0).astype(np.float32)
+    return np.asarray(np.clip(colour, 0.0, 1.0), np.float32)

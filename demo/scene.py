@@ -71,9 +71,9 @@ def shots(count: int = VIEWS) -> list[Shot]:
         turn = 2.0 * np.pi * k / count + rng.normal(0, 0.02)
         rise = np.radians(31.0 + 11.0 * np.sin(2.5 * turn))
         distance = 4.45 + rng.normal(0, 0.05)
-        centre = distance * np.array([np.cos(rise) * np.cos(turn), np.cos(rise) * np.sin(turn), np.sin(rise)])
+        ring = distance * np.cos(rise)
+        centre = np.array([ring * np.cos(turn), ring * np.sin(turn), distance * np.sin(rise) + 0.5])
         target = np.array([0.0, 0.0, 0.70]) + rng.normal(0, 0.02, 3)
-        centre = centre + (0.0, 0.0, 0.5)
         forward = (target - centre) / np.linalg.norm(target - centre)
         right = np.cross(forward, [0.0, 0.0, 1.0])
         right /= np.linalg.norm(right)
@@ -135,7 +135,7 @@ def photograph(scene: Model, shot: Shot, rng: np.random.Generator) -> NDArray[np
     face, _ = rasterise(corners, distances, shape)
     picture = interpolate(face, corners, distances, colour[faces])
     covered = cv2.resize((face >= 0).astype(np.float32), (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
-    picture = cv2.resize(picture, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
+    picture = np.asarray(cv2.resize(picture, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA), np.float32)
     picture += (1.0 - covered[..., None]) * _backdrop()
     picture = _to_srgb(picture * np.float32(_EXPOSURE * rng.uniform(0.97, 1.03)))
     picture += rng.standard_normal(picture.shape, np.float32) * np.float32(0.0045)
@@ -189,7 +189,7 @@ def _to_srgb(linear: NDArray[np.float32]) -> NDArray[np.float32]:
     """IEC 61966-2-1, with a shoulder that keeps highlights from clipping hard."""
     soft = np.where(linear < 0.7, linear, 0.7 + 0.3 * np.tanh((linear - 0.7) / 0.3))
     curve = np.where(soft <= 0.0031308, 12.92 * soft, 1.055 * np.maximum(soft, 1e-6) ** (1 / 2.4) - 0.055)
-    return curve.astype(np.float32)
+    return np.asarray(curve, np.float32)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ class CallbackReceiver:
         self._received = queue.Queue()
 
     @contextmanager
-    def running(self) -> Iterator[CallbackReceiver]:
+    def running(self, port: int = 0) -> Iterator[CallbackReceiver]:
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -66,7 +66,7 @@ class CallbackReceiver:
             def log_message(self, *_: object) -> None:
                 """The demo's own display says what happens."""
 
-        with _running(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as self.host:
+        with _running(ThreadingHTTPServer(("127.0.0.1", port), Handler)) as self.host:
             yield self
 
 

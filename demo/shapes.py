@@ -12,8 +12,8 @@ from scipy.ndimage import map_coordinates
 # Radius and height along the jar's outline, from the middle of the foot to the top of the knob.
 _OUTLINE = np.array(
     [
-        (0.00, 0.00), (0.40, 0.00), (0.50, 0.01), (0.52, 0.05), (0.49, 0.10), (0.475, 0.14), (0.53, 0.21),
-        (0.63, 0.38), (0.70, 0.60), (0.725, 0.82), (0.68, 1.04), (0.57, 1.22), (0.45, 1.33), (0.415, 1.37),
+        (0.00, 0.00), (0.40, 0.00), (0.50, 0.01), (0.52, 0.05), (0.505, 0.10), (0.505, 0.15), (0.55, 0.22),
+        (0.63, 0.38), (0.695, 0.60), (0.725, 0.82), (0.68, 1.04), (0.57, 1.22), (0.45, 1.33), (0.415, 1.37),
         (0.45, 1.41), (0.46, 1.45), (0.43, 1.49), (0.34, 1.56), (0.22, 1.625), (0.13, 1.67), (0.105, 1.71),
         (0.135, 1.76), (0.15, 1.81), (0.12, 1.865), (0.06, 1.895), (0.00, 1.90),
     ]
@@ -78,7 +78,7 @@ def normals(grid: Grid) -> NDArray[np.float64]:
     total = np.column_stack(
         [np.bincount(grid.faces.ravel(), np.repeat(cross[:, axis], 3), len(grid.vertices)) for axis in range(3)]
     )
-    return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
+    return np.asarray(total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12), np.float64)
 
 
 def resample(values: NDArray[np.float32], grid: tuple[int, int], finer: tuple[int, int]) -> NDArray[np.float32]:

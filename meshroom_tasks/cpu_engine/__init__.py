@@ -15,10 +15,14 @@ planning. The table of them, with defaults and allowed values, is made from the 
 Floors, each importing only what stands below it:
 
     meshroom_batch.py  meshroom_compute.py      the two commands
-    planning.py        execution.py  status.py  a graph from a template; one chunk in a child process
-    registry.py        nodes/                   node types by name; one file a node type
-    links.py           photos.py                references between nodes; what a photo's header says
-    node.py            attributes.py  scene.py  what a node is, what it declares, what crosses to the dense half
+    planning.py  template.py                    from a template, settings and photos to a saved graph with uids
+    execution.py  status.py                     one chunk in a child process; status, log and statistics files
+    registry.py  nodes/                         node types by name; one file a node type, declarations only
+    colmap.py  sift.py  plane_sweep.py  ...     the methods, as functions on arrays; imported when a node runs
+    links.py  photos.py  sfm_data.py  scene.py  references between nodes; photos' headers; what crosses between nodes
+    node.py  attributes.py                      what a node type is and what it declares
+
+Same photos, paths and settings give the same uids everywhere, and the same bytes on the same kind of machine.
 """
 
 __version__ = "0.1.0"

@@ -7,7 +7,6 @@ log. It dies with its parent.
 from __future__ import annotations
 
 import ctypes
-import gc
 import os
 import resource
 import shlex
@@ -34,6 +33,7 @@ _THREAD_VARIABLES = (
     "OPENCV_FOR_THREADS_NUM",
 )
 _PR_SET_PDEATHSIG = 1
+_STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 class Terminated(Exception):
@@ -53,12 +53,15 @@ def compute_chunk(graph: Graph, node: GraphNode, index: int, cache: Path) -> boo
     status = Status(node.name, node.node_type, f"{__version__}/{node.kind.version}", shlex.join(sys.argv)).running()
     write_json(files.status, status.as_json())
     with files.log.open("wb") as log, _stop_signals():
-        child = _start(graph, node, index, cache, folder, log.fileno())
+        child = None
         try:
+            child = _start(graph, node, index, cache, folder, log.fileno())
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
             _, wait_status, usage = os.wait4(child, 0)
         except Terminated:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
+            if child is not None:
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
             write_json(files.status, status.finished("KILLED", -signal.SIGKILL).as_json())
             raise
         return_code = os.waitstatus_to_exitcode(wait_status)
@@ -78,6 +81,8 @@ def _start(graph: Graph, node: GraphNode, index: int, cache: Path, folder: Path,
     sys.stdout.flush()
     sys.stderr.flush()
     parent = os.getpid()
+    # A signal between fork and the child's own handlers would make the child act as the parent: let it wait.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
     child = os.fork()
     if child == 0:
         _run_child(graph, node, index, cache, folder, log, parent, threads)
@@ -90,8 +95,9 @@ def _run_child(
     """Only leaves by `_exit`: nothing of the parent's clean-up may run twice."""
     code = 1
     try:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _STOPPING:
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)
@@ -99,7 +105,6 @@ def _run_child(
             os.dup2(nothing.fileno(), 0)
         os.dup2(log, 1)
         os.dup2(log, 2)
-        gc.freeze()
         node.kind.process(_chunk(graph, node, index, cache, folder, threads))
         code = 0
     except NodeError as error:
@@ -132,7 +137,7 @@ def _stop_signals() -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> NoReturn:
         raise Terminated(signal.Signals(number).name)
 
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    previous = {number: signal.signal(number, stop) for number in _STOPPING}
     try:
         yield
     finally:

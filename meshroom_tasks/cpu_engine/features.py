@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 @dataclass(frozen=True, eq=False)
 class Features:
     keypoints: NDArray[np.float32]
-    """(N, 4): x, y, scale, orientation; strongest first."""
+    """(N, 4): x, y, scale, orientation; the most telling first."""
     descriptors: NDArray[np.uint8]
     """(N, 128)."""
 

@@ -15,6 +15,8 @@ from meshroom_tasks.raster import compiled
 
 _COLOUR_FLOOR = 14.0
 """Grey levels by which good photos of one spot differ all the same (light, gloss, registration)."""
+_GAIN_SAMPLE = 20_000
+"""Faces that the photos' exposures are compared on."""
 _OUTLIER = 2.5
 """Standard deviations beyond which a photo shows something else: a leaf in front, a passer-by."""
 
@@ -24,6 +26,8 @@ def exposure_gains(views: FaceViews, cameras: int, iterations: int = 8) -> NDArr
 
     Log colour is modelled as face + photo; both are found in turn, the photo's share as a median.
     """
+    some = slice(None, None, max(len(views.view) // _GAIN_SAMPLE, 1))
+    views = FaceViews(views.view[some], views.quality[some], views.colour[some])
     known = (views.view != UNSEEN) & (views.colour.min(axis=2) > 8) & (views.colour.max(axis=2) < 247)
     known &= (known.sum(axis=1) >= 2)[:, None]
     face, slot = np.nonzero(known)

@@ -70,21 +70,6 @@ def target(graph: Graph, link: Link) -> GraphNode:
     return node
 
 
-def sources(graph: Graph, value: Any, _seen: tuple[Link, ...] = ()) -> Iterator[tuple[GraphNode, str]]:
-    """The outputs that a value stands for in the end: (node, output name), links to inputs followed.
-
-    Raises GraphError for a link to nowhere or one that leads back to itself.
-    """
-    for link in links_in(value):
-        if link in _seen:
-            raise GraphError(f"the link {{{link.node}.{link.attribute}}} leads back to itself")
-        node = target(graph, link)
-        if link.attribute in node.values:
-            yield from sources(graph, node.values[link.attribute], (*_seen, link))
-        else:
-            yield node, link.attribute
-
-
 def follow(graph: Graph, value: Any, _seen: tuple[Link, ...] = ()) -> Any:
     """The value with links to inputs replaced by what those hold; links to outputs stay as they are."""
     if isinstance(value, list | tuple):

@@ -24,11 +24,14 @@ def write_matches(path: Path, found: Sequence[TwoViews], view_ids: Sequence[int]
     )
 
 
-def read_matches(folders: Iterable[str], view_ids: Sequence[int]) -> list[TwoViews]:
-    """The pairs of all chunks in the folders, in order."""
+def read_matches(folders: Iterable[str], view_ids: Sequence[int], chunks: int) -> list[TwoViews]:
+    """The pairs of all chunks in the folders, in order. Raises FileNotFoundError when a chunk's file is not there."""
+    paths = sorted(path for folder in folders for path in Path(folder).glob(f"*{SUFFIX}"))
+    if missing := {f"{chunk}{SUFFIX}" for chunk in range(chunks)} - {path.name for path in paths}:
+        raise FileNotFoundError(", ".join(sorted(missing)))
     index_of = {view_id: index for index, view_id in enumerate(view_ids)}
     found = []
-    for path in sorted(path for folder in folders for path in Path(folder).glob(f"*{SUFFIX}")):
+    for path in paths:
         with np.load(path) as arrays:
             ends = np.cumsum(arrays["counts"])
             split = np.split(arrays["matches"], ends[:-1])

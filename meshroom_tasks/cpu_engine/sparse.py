@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from meshroom_tasks.cpu_engine.scene import Camera, Landmarks, Scene
-from meshroom_tasks.cpu_engine.sfm_data import Pose, View
+from meshroom_tasks.cpu_engine.sfm_data import Intrinsic, Pose, View
 from meshroom_tasks.cpu_engine.upright import Similarity, upright_frame
 
 
@@ -34,7 +34,7 @@ class Sparse:
 
     scene: Scene
     views: tuple[View, ...]
-    """All views; those that were registered carry refined intrinsics."""
+    """All views, with the refined intrinsics of the cameras that took a registered one."""
     poses: dict[int, Pose]
     """View id -> pose."""
     residual: float
@@ -66,10 +66,15 @@ def sparse_scene(found: Any, views: Sequence[View], auto_transform: bool) -> Spa
         track_start=np.concatenate([[0], np.cumsum(np.bincount(seen.landmark, minlength=len(xyz)))]).astype(np.int64),
         track_view=seen.camera,
     )
-    refined = {view.view_id: _refined(view, found.images[i].camera) for i, view in zip(registered, own, strict=True)}
+    refined = {
+        view.intrinsic.intrinsic_id: _refined(view.intrinsic, found.images[image].camera)
+        for image, view in zip(registered, own, strict=True)
+    }
     return Sparse(
         scene=Scene(cameras, landmarks, len(views)),
-        views=tuple(refined.get(view.view_id, view) for view in views),
+        views=tuple(
+            replace(view, intrinsic=refined.get(view.intrinsic.intrinsic_id, view.intrinsic)) for view in views
+        ),
         poses={camera.view_id: Pose(camera.R.ravel().tolist(), camera.centre.tolist()) for camera in cameras},
         residual=float(found.compute_mean_reprojection_error()),
         track_lengths=Counter(np.bincount(seen.landmark, minlength=len(xyz)).tolist()),
@@ -97,9 +102,9 @@ def _undistorted(view: View, camera: Any, R: NDArray[np.float64], t: NDArray[np.
     return Camera(view.view_id, view.path.name, int(pinhole.width), int(pinhole.height), K, R, t)
 
 
-def _refined(view: View, camera: Any) -> View:
+def _refined(intrinsic: Intrinsic, camera: Any) -> Intrinsic:
     focal, x, y, k1, k2 = map(float, camera.params)
-    return replace(view, intrinsic=replace(view.intrinsic, focal=focal, principal=(x, y), distortion=(k1, k2, 0.0)))
+    return replace(intrinsic, focal=focal, principal=(x, y), distortion=(k1, k2, 0.0))
 
 
 def _colours(views: Sequence[View], seen: Observations, count: int) -> NDArray[np.uint8]:

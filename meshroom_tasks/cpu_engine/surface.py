@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from meshroom_tasks.cpu_engine.fusion import Cloud
-from meshroom_tasks.cpu_engine.mesh import Faces, Vertices, compact, without_degenerate
+from meshroom_tasks.cpu_engine.mesh import Faces, Vertices, compact, components, without_degenerate
 from meshroom_tasks.cpu_engine.ply import read_ply, write_cloud, write_mesh
 from meshroom_tasks.cpu_engine.scene import Scene
 
 COARSEST, FINEST = 5, 11
 _SURPLUS = 3.0
 _TRIM = 4.0
+_BRIDGE = 3.0
 
 
 def space_of_interest(
@@ -93,9 +94,21 @@ def octree_depth(size: float, spacing: float, points: int, max_vertices: int) ->
 
 
 def supported(vertices: Vertices, faces: Faces, points: NDArray[np.float64], reach: float) -> tuple[Vertices, Faces]:
-    """The faces whose three corners all have a point of the cloud within `reach`."""
-    near, _ = cKDTree(points).query(vertices, distance_upper_bound=reach)
-    kept = np.isfinite(near)[faces].all(axis=1)
+    """The faces whose three corners have a point of the cloud within `reach`, and the patches that close small holes.
+
+    A connected patch of other faces stays when none of its corners is farther than `_BRIDGE` times the reach from the
+    points: the middle of a hole is, and so is the skirt that Poisson reconstruction draws around an open surface.
+    """
+    limit = _BRIDGE * reach
+    distance, _ = cKDTree(points).query(vertices, distance_upper_bound=limit)
+    worst = distance[faces].max(axis=1)
+    bare = worst > reach
+    kept = ~bare
+    if bare.any():
+        patch = components(faces[bare])
+        reached = np.zeros(int(patch.max()) + 1)
+        np.maximum.at(reached, patch, worst[bare])
+        kept[bare] = reached[patch] <= limit
     return compact(vertices, without_degenerate(vertices, faces[kept]))
 
 

@@ -49,12 +49,12 @@ def upright_frame(
 
     rotations (N, 3, 3) world to camera, centres (N, 3), EXIF orientations, landmarks (P, 3).
     """
-    up = _up(rotations, orientations)
-    middle = np.median(points, axis=0) if len(points) else centres.mean(axis=0)
-    distance = float(np.median(np.linalg.norm(centres - middle, axis=1)))
+    rotation = rotation_between(_up(rotations, orientations), UP)
+    turned, cameras = points @ rotation.T, centres @ rotation.T
+    middle = np.median(turned, axis=0) if len(turned) else cameras.mean(axis=0)
+    distance = float(np.median(np.linalg.norm(cameras - middle, axis=1)))
     scale = 1.0 / distance if distance > 1e-12 else 1.0
-    rotation = rotation_between(up, UP)
-    return Similarity(scale, rotation, -scale * rotation @ middle)
+    return Similarity(scale, rotation, -scale * middle)
 
 
 def _up(rotations: NDArray[np.float64], orientations: list[int]) -> NDArray[np.float64]:

@@ -21,12 +21,13 @@ from meshroom_tasks.results.textures import MEDIA_TYPES, texture_size
 from meshroom_tasks.results.wavefront import Material, TexturedMesh, read_mtl, read_obj
 from meshroom_tasks.storage import Progress, Storage
 
-MESH, MATERIALS, GLB, PREVIEW, REPORT = (
+MESH, MATERIALS, GLB, PREVIEW, REPORT, CAMERAS = (
     "texturedMesh.obj",
     "texturedMesh.mtl",
     "model.glb",
     "preview.png",
     "report.json",
+    "cameras.sfm",
 )
 _MEDIA_TYPES = {
     **MEDIA_TYPES,
@@ -34,6 +35,7 @@ _MEDIA_TYPES = {
     ".mtl": "model/mtl",
     ".glb": "model/gltf-binary",
     ".json": "application/json",
+    ".sfm": "application/json",
 }
 
 PUBLISHED_NODE_TYPES = ("StructureFromMotion", "Texturing")
@@ -74,12 +76,13 @@ def publish(inputs: ResultInputs, folder: Path, storage: Storage, *, progress: P
     """Store the results under `results/<job id>/`; those that are made here are made in `folder`.
 
     `NoSurface` when the mesh is empty, `HandoffIncomplete` when a stage's file is missing; errors of `Storage`.
-    The report and the picture are always made; OBJ with its textures and GLB as `outputs` asks.
+    The report, the picture and the cameras are always there; OBJ with its textures and GLB as `outputs` asks.
     """
     texturing = _folder_of(inputs, "Texturing")
     mesh = read_obj(texturing / MESH)
     materials = read_mtl(texturing / MATERIALS)
-    cameras = read_cameras(_folder_of(inputs, "StructureFromMotion") / "cameras.sfm")
+    poses = _folder_of(inputs, "StructureFromMotion") / CAMERAS
+    cameras = read_cameras(poses)
     folder.mkdir(parents=True, exist_ok=True)
 
     paths = _obj_files(texturing, materials) if "obj" in inputs.outputs else []
@@ -90,7 +93,7 @@ def publish(inputs: ResultInputs, folder: Path, storage: Storage, *, progress: P
     document = _report(inputs, mesh, _textures(mesh, materials, texturing))
     (folder / REPORT).write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
-    paths += [folder / PREVIEW, folder / REPORT]
+    paths += [folder / PREVIEW, folder / REPORT, poses]
     files = tuple(_store(inputs.job_id, path, storage, progress) for path in paths)
     return Published(files, _quality(document), tuple(document["warnings"]))
 

@@ -12,7 +12,6 @@ from meshroom_tasks.cpu_engine.links import (
     nested,
     parse_link,
     resolve,
-    sources,
 )
 from tests.cpu_engine.plain_nodes import Reader, Writer
 
@@ -70,13 +69,6 @@ def test_an_output_is_named_by_an_attribute() -> None:
     assert resolve(GRAPH, "{w2.first}", "/cache") == "/cache/Writer/w2/0.md"
 
 
-def test_sources_follow_inputs_to_the_outputs_behind_them() -> None:
-    assert [(node.name, output) for node, output in sources(GRAPH, "{r2.folders}")] == [
-        ("w1", "output"),
-        ("w2", "output"),
-    ]
-
-
 def test_nodes_come_after_what_they_read() -> None:
     names = [node.name for node in in_order(GRAPH)]
     assert sorted(names) == ["r1", "r2", "w1", "w2"]
@@ -86,7 +78,7 @@ def test_nodes_come_after_what_they_read() -> None:
 @pytest.mark.parametrize("link", ["{nobody.output}", "{w1.nothing}"])
 def test_links_to_nowhere(link: str) -> None:
     graph = graph_of(w1={}, r1={"input": link})
-    for use in (lambda: follow(graph, link), lambda: in_order(graph), lambda: list(sources(graph, link))):
+    for use in (lambda: follow(graph, link), lambda: in_order(graph)):
         with pytest.raises(GraphError, match="names no"):
             use()
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from collections.abc import Callable
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -124,13 +124,9 @@ def test_uids_do_not_depend_on_the_names_of_nodes(template: Path, photos: Path) 
         ({"Reader": {"folders": []}}, r"Invalid setting: Reader\.folders: is set by the pipeline's links"),
         ({"CameraInit": {"viewpoints": []}}, r"Invalid setting: CameraInit\.viewpoints: is set by the pipeline"),
         ({"Writer": 3}, r"Invalid setting: overrides: expected an object"),
-        ([], r"^$"),
     ],
 )
 def test_overrides_that_are_refused(template: Path, photos: Path, overrides: Any, message: str) -> None:
-    if not overrides:
-        assert uids(template, photos, overrides) == uids(template, photos)
-        return
     with pytest.raises(InvalidSetting, match=message):
         planning.plan(template, photos, overrides)
 
@@ -184,7 +180,7 @@ def test_a_value_that_comes_by_a_link_is_checked(tmp_path: Path, photos: Path) -
 def test_no_photos(template: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for folder in (tmp_path / "empty", tmp_path / "missing"):
-        with pytest.raises(PhotoError, match="^No photos"):
+        with pytest.raises(PhotoError, match=r"^No photos"):
             planning.plan(template, folder)
 
 
@@ -218,8 +214,7 @@ def test_batch_refuses_with_one_sentence(
 ) -> None:
     (tmp_path / "o.json").write_text(overrides)
     saved = tmp_path / "p.mg"
-    plan: Callable[..., subprocess.CompletedProcess[str]] = engine
-    done = plan(
+    done = engine(
         "meshroom_batch", "--input", photos, "--pipeline", template, "--save", saved, "--compute", "no",
         "--overrides", tmp_path / "o.json",
     )  # fmt: skip
@@ -253,7 +248,5 @@ def test_planning_loads_no_numeric_library(engine: Run, photos: Path, tmp_path: 
         f"code = main(['--input', {str(photos)!r}, '--save', {str(tmp_path / 'p.mg')!r}, '--compute', 'no']); "
         "print(code, sorted({'numpy', 'cv2', 'pycolmap', 'numba', 'scipy'} & set(sys.modules)))"
     )
-    import sys
-
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "0 []", done.stderr

@@ -45,7 +45,7 @@ def test_photos_in_mesh_and_callback_out(deployment: Deployment, tmp_path: Path)
     assert without_key.status_code == 200
     assert without_key.text.count("\nf ") >= 12
     names = {item["name"] for item in job["results"]}
-    assert {"texturedMesh.obj", "texturedMesh.mtl", "model.glb", "preview.png", "report.json"} <= names
+    assert {"texturedMesh.obj", "texturedMesh.mtl", "model.glb", "preview.png", "report.json", "cameras.sfm"} <= names
     for item in job["results"]:
         content = requests.get(item["url"], timeout=10, headers={"X-API-Key": deployment.service.api_key}).content
         assert len(content) == item["size"]

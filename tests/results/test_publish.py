@@ -59,6 +59,7 @@ def test_everything_is_published(inputs: ResultInputs, storage: LocalStorage, tm
         ("model.glb", "model/gltf-binary"),
         ("preview.png", "image/png"),
         ("report.json", "application/json"),
+        ("cameras.sfm", "application/json"),
     ]
     for file in published.files:
         data = storage.get_bytes(file.key)
@@ -119,7 +120,7 @@ def test_outputs_select_what_is_published(
     inputs: ResultInputs, storage: LocalStorage, tmp_path: Path, outputs: tuple[str, ...], expected: set[str]
 ) -> None:
     published = publish(replace(inputs, outputs=outputs), tmp_path / "made", storage)
-    assert {file.name for file in published.files} == expected | {"preview.png", "report.json"}
+    assert {file.name for file in published.files} == expected | {"preview.png", "report.json", "cameras.sfm"}
 
 
 def test_publishing_twice_replaces(inputs: ResultInputs, storage: LocalStorage, tmp_path: Path) -> None:

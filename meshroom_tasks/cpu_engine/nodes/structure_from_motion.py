@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from meshroom_tasks.cpu_engine.attributes import BoolParam, File, FileList, FloatParam
 from meshroom_tasks.cpu_engine.node import Node, NodeChunk, NodeError
 from meshroom_tasks.cpu_engine.nodes.feature_extraction import describer_types
+from meshroom_tasks.cpu_engine.nodes.feature_matching import FeatureMatching
 
 if TYPE_CHECKING:
     from meshroom_tasks.cpu_engine.colmap import TwoViews
@@ -53,7 +55,11 @@ class StructureFromMotion(Node):
         started = time.monotonic()
         colmap.quieten()
         views = read_sfm(chunk.path("input"))
-        matches = read_matches(chunk.attributes["matchesFolders"], [view.view_id for view in views])
+        chunks = math.ceil(len(views) / FeatureMatching.block_size)
+        try:
+            matches = read_matches(chunk.attributes["matchesFolders"], [view.view_id for view in views], chunks)
+        except FileNotFoundError as error:
+            raise NodeError(f"Input 'matchesFolders' is missing: {error}") from error
         if not matches:
             raise NodeError("No valid tracks.")
         chunk.log(f"{len(matches)} pairs of photos with {sum(len(two.matches) for two in matches)} matches")
