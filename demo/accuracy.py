@@ -41,7 +41,8 @@ class Accuracy:
     def __str__(self) -> str:
         return (
             f"{self.accurate:.1%} of the mesh within {TOLERANCE:.0%} of the object's height"
-            f" (median {self.median_error:.2%}), {self.recovered:.1%} of the visible surface recovered, {self.cameras} of {self.photos} photos registered"
+            f" (median {self.median_error:.2%}), {self.recovered:.1%} of the visible surface recovered,"
+            f" {self.cameras} of {self.photos} photos registered"
         )
 
 

@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshroom_tasks.cpu_engine.depth_maps import DepthMap
-from meshroom_tasks.cpu_engine.plane_sweep import epipolar_transfer
-from meshroom_tasks.cpu_engine.scene import Camera
+from meshroom_tasks.cpu_engine.epipolar import transfers
 from meshroom_tasks.raster import compiled
 
 
@@ -37,11 +36,6 @@ def consistent_depth(
         _vote(depth, np.ascontiguousarray(other.depth), there, back, tolerance, depth_tolerance, total, votes)
     kept = np.where((depth > 0) & (votes >= needed), total / votes, 0).astype(np.float32)
     return without_specks(kept, speck)
-
-
-def transfers(a: Camera, b: Camera) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(3, 4) matrices from a's pixels to b's and back: T (x z, y z, z, 1) is the other's (x' z', y' z', z')."""
-    return epipolar_transfer(a, b), epipolar_transfer(b, a)
 
 
 def without_specks(depth: NDArray[np.float32], smallest: int, jump: float = 0.02) -> NDArray[np.float32]:

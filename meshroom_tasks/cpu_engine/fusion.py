@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from meshroom_tasks.cpu_engine.depth_filter import transfers
 from meshroom_tasks.cpu_engine.depth_maps import DepthMap
+from meshroom_tasks.cpu_engine.epipolar import transfers
 from meshroom_tasks.raster import compiled
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from meshroom_tasks.cpu_engine.epipolar import epipolar_transfer
 from meshroom_tasks.cpu_engine.scene import Camera
 from meshroom_tasks.raster import compiled
 
@@ -65,14 +66,6 @@ def matching_cost(
         volume,
     )
     return volume
-
-
-def epipolar_transfer(reference: Camera, partner: Camera) -> NDArray[np.float64]:
-    """(3, 4) matrix T: pixel (x, y) at inverse depth w lies at the partner's homogeneous pixel T (x, y, 1, w)."""
-    rotation = partner.R @ reference.R.T
-    translation = partner.t - rotation @ reference.t
-    infinite = partner.K @ rotation @ np.linalg.inv(reference.K)
-    return np.column_stack([infinite, partner.K @ translation])
 
 
 def inverse_depths(

@@ -85,7 +85,7 @@ class Pose:
     """Where a registered view was taken."""
 
     rotation: Sequence[float]
-    """9 numbers, row by row: world to camera."""
+    """9 numbers, column by column as AliceVision writes its matrices: world to camera."""
     centre: Sequence[float]
     """3 numbers: the camera's position in the world."""
 

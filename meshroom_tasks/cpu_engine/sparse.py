@@ -75,7 +75,7 @@ def sparse_scene(found: Any, views: Sequence[View], auto_transform: bool) -> Spa
         views=tuple(
             replace(view, intrinsic=refined.get(view.intrinsic.intrinsic_id, view.intrinsic)) for view in views
         ),
-        poses={camera.view_id: Pose(camera.R.ravel().tolist(), camera.centre.tolist()) for camera in cameras},
+        poses={camera.view_id: Pose(camera.R.T.ravel().tolist(), camera.centre.tolist()) for camera in cameras},
         residual=float(found.compute_mean_reprojection_error()),
         track_lengths=Counter(np.bincount(seen.landmark, minlength=len(xyz)).tolist()),
     )

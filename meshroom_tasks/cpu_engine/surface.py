@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from meshroom_tasks.cpu_engine.fusion import Cloud
-from meshroom_tasks.cpu_engine.mesh import Faces, Vertices, compact, components, without_degenerate
+from meshroom_tasks.cpu_engine.mesh import Faces, Vertices, adjacent_faces, compact, components, without_degenerate
 from meshroom_tasks.cpu_engine.ply import read_ply, write_cloud, write_mesh
 from meshroom_tasks.cpu_engine.scene import Scene
 
 COARSEST, FINEST = 5, 11
 _SURPLUS = 3.0
 _TRIM = 4.0
-_BRIDGE = 3.0
+_REACH, _BRIDGE = 1.5, 9.0
+"""Octree cells from a point at which the surface is still supported, and at which it may close a hole."""
 
 
 def space_of_interest(
@@ -83,7 +84,8 @@ def poisson_surface(cloud: Cloud, max_vertices: int) -> tuple[Vertices, Faces]:
         write_cloud(source, cloud.points, cloud.normals)
         pycolmap.poisson_meshing(source, target, options)
         vertices, faces = read_ply(target)
-    return supported(vertices, faces, cloud.points, 3.0 * size / 2**depth)
+    cell = size / 2**depth
+    return supported(vertices, faces, cloud.points, _REACH * cell, _BRIDGE * cell)
 
 
 def octree_depth(size: float, spacing: float, points: int, max_vertices: int) -> int:
@@ -93,22 +95,25 @@ def octree_depth(size: float, spacing: float, points: int, max_vertices: int) ->
     return int(np.clip(math.floor(math.log2(size / cell)), COARSEST, FINEST)) if cell > 0 else COARSEST
 
 
-def supported(vertices: Vertices, faces: Faces, points: NDArray[np.float64], reach: float) -> tuple[Vertices, Faces]:
+def supported(
+    vertices: Vertices, faces: Faces, points: NDArray[np.float64], reach: float, bridge: float
+) -> tuple[Vertices, Faces]:
     """The faces whose three corners have a point of the cloud within `reach`, and the patches that close small holes.
 
-    A connected patch of other faces stays when none of its corners is farther than `_BRIDGE` times the reach from the
-    points: the middle of a hole is, and so is the skirt that Poisson reconstruction draws around an open surface.
+    A connected patch of other faces stays when supported faces surround it and none of its corners is farther than
+    `bridge` from the points. So the skirt goes that Poisson reconstruction draws around an open surface, and so does
+    what spans a large gap.
     """
-    limit = _BRIDGE * reach
-    distance, _ = cKDTree(points).query(vertices, distance_upper_bound=limit)
+    distance, _ = cKDTree(points).query(vertices, distance_upper_bound=bridge)
     worst = distance[faces].max(axis=1)
-    bare = worst > reach
-    kept = ~bare
-    if bare.any():
+    kept = worst <= reach
+    bare = np.nonzero(~kept)[0]
+    if len(bare):
+        at_rim = np.bincount(adjacent_faces(faces).ravel(), minlength=len(faces)) < 3
         patch = components(faces[bare])
-        reached = np.zeros(int(patch.max()) + 1)
-        np.maximum.at(reached, patch, worst[bare])
-        kept[bare] = reached[patch] <= limit
+        spoilt = np.zeros(int(patch.max()) + 1, bool)
+        spoilt[patch[at_rim[bare] | (worst[bare] > bridge)]] = True
+        kept[bare] = ~spoilt[patch]
     return compact(vertices, without_degenerate(vertices, faces[kept]))
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from meshroom_tasks.cpu_engine.scene import Scene, read_scene
+from meshroom_tasks.results.cameras import read_cameras
 from tests.cpu_engine import rendering
 from tests.cpu_engine.conftest import Run, write_template
 
@@ -96,6 +97,13 @@ def test_the_scene_is_upright_centred_and_scaled(room: tuple[Path, list[renderin
     assert (rotation @ [0, 1, 0])[2] > np.cos(np.radians(2))
     assert np.abs(np.median(scene.landmarks.xyz, axis=0)).max() < 1e-9
     assert np.median(np.linalg.norm(centres, axis=1)) == pytest.approx(1.0)
+
+
+def test_the_service_reads_the_same_cameras(cache: Path, scene: Scene) -> None:
+    read = read_cameras(folder_of(cache, "StructureFromMotion") / "cameras.sfm")
+    for camera, known in zip(read, scene.cameras, strict=True):
+        assert camera.rotation == pytest.approx(known.R)
+        assert camera.centre == pytest.approx(known.centre)
 
 
 def test_landmarks_lie_on_the_walls_and_in_the_pictures(room: tuple[Path, list[rendering.View]], scene: Scene) -> None:

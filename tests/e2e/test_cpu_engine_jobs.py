@@ -1,0 +1,97 @@
+"""Real reconstructions over HTTP with the CPU engine.
+
+`RECON_TEST_PHOTOS` names a folder of real photos of one object (23 of 800 px were used to set the limits below);
+without it that test is skipped.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from demo.accuracy import measure_results
+from demo.scene import render_photos
+from tests.deployment import Deployment, deployed
+
+REAL_PHOTOS = os.environ.get("RECON_TEST_PHOTOS", "")
+
+
+@pytest.fixture(scope="module")
+def cpu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    folder = tmp_path_factory.mktemp("cpu")
+    with deployed(folder, meshroom_batch="", meshroom_compute="", cpu_workers=1, lease_seconds=30.0) as deployment:
+        yield deployment
+
+
+def download_results(deployment: Deployment, job: dict[str, Any], folder: Path) -> None:
+    folder.mkdir()
+    for item in job["results"]:
+        deployment.client.download(item["url"], folder / item["name"])
+
+
+def engine_usage(job: dict[str, Any]) -> list[dict[str, float]]:
+    return [chunk["usage"] for stage in job["stages"] for chunk in stage["chunks"] if chunk["usage"]]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_known_object_is_recovered(cpu: Deployment, tmp_path: Path) -> None:
+    names = render_photos(cpu.photos, tmp_path / "truth")
+    job = cpu.wait(cpu.submit([cpu.url_of(name) for name in names]), seconds=800)
+    assert job["status"] == "completed", job["error"]
+    download_results(cpu, job, tmp_path / "results")
+    accuracy = measure_results(tmp_path / "results", tmp_path / "truth")
+    assert job["quality"]["photos_used"] == len(names)
+    assert accuracy.accurate >= 0.99, accuracy
+    assert accuracy.recovered >= 0.95, accuracy
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.skipif(not REAL_PHOTOS, reason="RECON_TEST_PHOTOS names no folder of photos")
+def test_real_photos(cpu: Deployment, tmp_path: Path) -> None:
+    photos = sorted(path for path in Path(REAL_PHOTOS).iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    for path in photos:
+        shutil.copy(path, cpu.photos / path.name)
+    job = cpu.wait(cpu.submit([cpu.url_of(path.name) for path in photos]), seconds=1100)
+    assert job["status"] == "completed", job["error"]
+    quality, usage = job["quality"], engine_usage(job)
+    assert quality["photos_used"] >= len(photos) - 1
+    assert quality["reprojection_error_px"] <= 0.7
+    assert quality["faces"] >= 60_000
+    assert quality["coverage"] >= 0.95
+    assert sum(chunk["cpu_seconds"] for chunk in usage) <= 150
+    assert max(chunk["peak_bytes"] for chunk in usage) <= 1.5e9
+    download_results(cpu, job, tmp_path / "results")
+    preview = np.asarray(Image.open(tmp_path / "results" / "preview.png").convert("RGB"), dtype=float)
+    assert preview.std() > 25, "the picture shows something"
+
+
+@pytest.mark.slow
+def test_photos_of_unrelated_noise(cpu: Deployment) -> None:
+    names = []
+    for number in range(4):
+        pixels = np.random.default_rng(number).integers(0, 255, (300, 400, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(cpu.photos / f"noise_{number}.jpg")
+        names.append(f"noise_{number}.jpg")
+    cpu.receiver.forget()
+    job = cpu.wait(cpu.submit([cpu.url_of(name) for name in names]), seconds=200)
+    assert job["status"] == "failed"
+    assert job["error"]["code"] in ("photos_do_not_overlap", "photos_without_calibration"), job["error"]
+    assert job["error"]["log_tail"]
+    assert cpu.receiver.wait(20)["error_code"] == job["error"]["code"]
+
+
+def test_a_setting_that_the_engine_does_not_honour(cpu: Deployment) -> None:
+    urls = cpu.photo_urls(3, seed=9)
+    job = cpu.wait(cpu.submit(urls, settings={"Texturing": {"unwrapMethod": "ABF"}}))
+    assert job["status"] == "failed"
+    assert (job["error"]["code"], job["error"]["stage"]) == ("setting_invalid", "plan")
+    assert "Texturing.unwrapMethod" in job["error"]["message"]

@@ -1,0 +1,74 @@
+"""The supervisor: Ctrl-C ends everything, and so does its own sudden death."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from meshroom_tasks.settings import PROJECT
+from tests.deployment import free_port
+
+
+def of_this_test(folder: Path) -> list[psutil.Process]:
+    """Live processes that have this data folder in their environment."""
+    found = []
+    for process in psutil.process_iter(["status"]):
+        try:
+            inside = process.environ().get("DATA_DIR", "").startswith(str(folder))
+        except psutil.Error:
+            continue
+        if inside and process.info["status"] != psutil.STATUS_ZOMBIE:
+            found.append(process)
+    return found
+
+
+def started(module: str, folder: Path, ready: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "DATA_DIR": str(folder), "PORT": str(free_port()), "FLOWER_PORT": str(free_port())}
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", module],
+        cwd=PROJECT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if ready in line:
+            return process
+    raise AssertionError(f"{module} ended before it was ready")
+
+
+def assert_all_gone(folder: Path, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while left := of_this_test(folder):
+        assert time.monotonic() < deadline, [process.cmdline() for process in left]
+        time.sleep(0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("module", "ready", "exit_code"),
+    [("meshroom_tasks.local_service", "Ctrl-C stops all", 0), ("demo", "DepthMap", 130), ("demo", "rendered", 130)],
+)
+def test_ctrl_c_leaves_no_process(tmp_path: Path, module: str, ready: str, exit_code: int) -> None:
+    process = started(module, tmp_path / "data", ready)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(40) == exit_code
+    assert of_this_test(tmp_path) == []
+
+
+@pytest.mark.slow
+def test_no_process_outlives_the_supervisor(tmp_path: Path) -> None:
+    process = started("meshroom_tasks.local_service", tmp_path / "data", "Ctrl-C stops all")
+    assert len(of_this_test(tmp_path)) >= 6
+    process.kill()
+    process.wait()
+    assert_all_gone(tmp_path, 30)
