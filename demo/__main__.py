@@ -6,16 +6,13 @@ receives the callback. Leaves the results in `build/demo`, and no process.
 
 from __future__ import annotations
 
-import base64
 import os
 import queue
-import secrets
 import shutil
 import signal
-import socket
 import sys
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +22,7 @@ from demo.accuracy import measure_results
 from demo.client import Client
 from demo.display import StageDisplay
 from demo.scene import render_photos
-from demo.servers import CallbackReceiver, photo_server
-from meshroom_tasks.local_service import LocalService
-from meshroom_tasks.settings import load_settings
+from demo.stand import stand
 
 _CALLBACK_SECONDS = 30
 
@@ -49,20 +44,8 @@ def main() -> int:
 def _run(console: Console, folder: Path, stack: ExitStack, begun: float) -> int:
     photos, truth = folder / "photos", folder / "truth"
     photos.mkdir(parents=True)
-    secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
-    host = stack.enter_context(photo_server(photos))
-    receiver = stack.enter_context(CallbackReceiver(secret).running())
-    service = LocalService(
-        load_settings(
-            data_dir=folder / "service",
-            port=_free_port(),
-            flower_port=_free_port(),
-            image_private_hosts=(host,),
-            callback_private_hosts=(receiver.host,),
-            webhook_secret=secret,
-        )
-    )
-    stack.callback(service.stop)
+    made = stack.enter_context(stand(folder / "service", photos))
+    service, receiver, client = made.service, made.receiver, made.client
     service.start()
     with console.status("rendering the photos of an object whose shape is known ..."):
         names = render_photos(photos, truth)
@@ -73,8 +56,7 @@ def _run(console: Console, folder: Path, stack: ExitStack, begun: float) -> int:
             return 1
     console.print(f"service ready at {service.url}")
 
-    client = Client(service.url, service.api_key)
-    job_id = client.submit([f"http://{host}/{name}" for name in names], receiver.url, metadata={"order": 42})
+    job_id = client.submit([made.url_of(name) for name in names], receiver.url, metadata={"order": 42})
     console.print(f"POST /api/v1/reconstruct: job {job_id}")
     job: dict[str, Any] = {}
     with StageDisplay(console) as display:
@@ -110,12 +92,6 @@ def _report(console: Console, client: Client, job: dict[str, Any], folder: Path,
     console.print(f"accuracy      {accuracy}")
     console.print(f"time          {seconds:.0f} s in all")
     return 0
-
-
-def _free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":

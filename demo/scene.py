@@ -182,7 +182,7 @@ def _backdrop() -> NDArray[np.float32]:
     """A studio wall: light behind the object, darker to the corners."""
     y, x = np.mgrid[-1 : 1 : HEIGHT * 1j, -1 : 1 : WIDTH * 1j].astype(np.float32)
     glow = np.exp(-(x**2 * 0.9 + (y + 0.25) ** 2 * 1.1))[..., None]
-    return (np.array([0.055, 0.062, 0.072]) + glow * np.array([0.21, 0.205, 0.20])).astype(np.float32)
+    return np.asarray(np.array([0.055, 0.062, 0.072]) + glow * np.array([0.21, 0.205, 0.20]), np.float32)
 
 
 def _to_srgb(linear: NDArray[np.float32]) -> NDArray[np.float32]:

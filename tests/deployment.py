@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import shlex
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,32 +14,26 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from demo.client import Client
-from demo.servers import CallbackReceiver, photo_server
+from demo.stand import Stand, stand
 from meshroom_tasks.jobs.store import JobStore, open_store
 from meshroom_tasks.local_service import LocalService
-from meshroom_tasks.settings import Settings, load_settings
 
 from . import scripted_engine
 from .scripted_engine import Run
 
-SECRET = "whsec_" + base64.b64encode(b"a secret of tests, 32 bytes long").decode()
 
-
-@dataclass
 class Deployment:
-    """`photos` is served at `photo_url`; the script of the test engine may be changed at any time."""
+    """A running stand. The script of the test engine may be changed at any time."""
 
-    folder: Path
-    photos: Path
-    photo_host: str
-    receiver: CallbackReceiver
-    settings: Settings
-    service: LocalService
+    def __init__(self, folder: Path, made: Stand) -> None:
+        self.folder = folder
+        self.made = made
+        self.photos, self.receiver, self.settings = made.photos, made.receiver, made.settings
+        self.client, self.url_of = made.client, made.url_of
 
     @property
-    def client(self) -> Client:
-        return Client(self.service.url, self.service.api_key)
+    def service(self) -> LocalService:
+        return self.made.service
 
     @property
     def store(self) -> JobStore:
@@ -55,12 +46,8 @@ class Deployment:
         return scripted_engine.read_ledger(self.folder / "ledger")
 
     def start(self) -> None:
-        self.service = LocalService(self.settings)
-        self.service.start()
+        self.made.restarted()
         assert self.service.wait_until_ready(), self.logs()
-
-    def url_of(self, name: str) -> str:
-        return f"http://{self.photo_host}/{name}"
 
     def photo_urls(self, count: int = 4, seed: int = 0) -> list[str]:
         return [self.url_of(name) for name in write_photos(self.photos, count, seed)]
@@ -125,27 +112,17 @@ def deployed(folder: Path, *, script: Mapping[str, Any] | None = None, **setting
     photos = folder / "photos"
     photos.mkdir(parents=True)
     (folder / "script.json").write_text(json.dumps(script or {}))
-    with ExitStack() as stack:
-        host = stack.enter_context(photo_server(photos))
-        receiver = stack.enter_context(CallbackReceiver(SECRET).running())
-        values = {
-            "data_dir": folder / "data",
-            "port": free_port(),
-            "flower_port": free_port(),
-            "image_private_hosts": (host,),
-            "callback_private_hosts": (receiver.host,),
-            "webhook_secret": SECRET,
-            "cpu_workers": 2,
-            "lease_seconds": 4.0,
-            "heartbeat_seconds": 0.5,
-            "sweep_seconds": 0.5,
-            "hint_seconds": 2.0,
-            **_engine_commands(folder),
-            **settings,
-        }
-        loaded = load_settings(**values)
-        deployment = Deployment(folder, photos, host, receiver, loaded, LocalService(loaded))
-        stack.callback(lambda: deployment.service.stop())
+    values = {
+        "cpu_workers": 2,
+        "lease_seconds": 4.0,
+        "heartbeat_seconds": 0.5,
+        "sweep_seconds": 0.5,
+        "hint_seconds": 2.0,
+        **_engine_commands(folder),
+        **settings,
+    }
+    with stand(folder / "data", photos, **values) as made:
+        deployment = Deployment(folder, made)
         deployment.start()
         yield deployment
     assert processes_mentioning(str(folder)) == []
@@ -155,9 +132,3 @@ def _engine_commands(folder: Path) -> dict[str, str]:
     told = ("env", f"SCRIPTED_ENGINE={folder / 'script.json'}", f"SCRIPTED_ENGINE_LEDGER={folder / 'ledger'}")
     batch, compute = scripted_engine.commands()
     return {"meshroom_batch": shlex.join([*told, *batch]), "meshroom_compute": shlex.join([*told, *compute])}
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

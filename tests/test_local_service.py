@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from demo.stand import free_port
 from meshroom_tasks.settings import PROJECT
-from tests.deployment import free_port
 
 
 def of_this_test(folder: Path) -> list[psutil.Process]:

@@ -10,6 +10,8 @@ from meshroom_tasks.cpu_engine.depth_maps import DepthMap
 from meshroom_tasks.cpu_engine.epipolar import transfers
 from meshroom_tasks.raster import compiled
 
+_NO_LEVEL = -32768
+
 
 def consistent_depth(
     reference: DepthMap,
@@ -41,12 +43,11 @@ def consistent_depth(
 def without_specks(depth: NDArray[np.float32], smallest: int, jump: float = 0.02) -> NDArray[np.float32]:
     """A depth map without patches of fewer than `smallest` pixels; a jump by the share `jump` ends a patch."""
     known = depth > 0
-    smooth = cv2.medianBlur(depth, 3)
-    joined = known & (np.abs(smooth - depth) < jump * depth)
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(joined.astype(np.uint8), connectivity=4)
-    large = stats[:, cv2.CC_STAT_AREA] >= smallest
-    large[0] = False
-    return np.where(large[labels], depth, 0).astype(np.float32)
+    # Differences of logarithms are ratios of depths; a thousandth is fine enough, and fits the filter's 16 bits.
+    logs = 1000.0 * np.log(np.where(known, depth, 1.0) / (np.median(depth[known]) if known.any() else 1.0))
+    levels = np.where(known, np.clip(np.rint(logs), -32000, 32000), _NO_LEVEL).astype(np.int16)
+    cv2.filterSpeckles(levels, _NO_LEVEL, smallest - 1, round(1000.0 * jump))
+    return np.where(levels == _NO_LEVEL, 0, depth).astype(np.float32)
 
 
 @compiled(

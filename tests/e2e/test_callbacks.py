@@ -11,7 +11,8 @@ import pytest
 import requests
 
 from demo.servers import CallbackReceiver
-from tests.deployment import SECRET, Deployment, deployed, free_port
+from demo.stand import free_port
+from tests.deployment import Deployment, deployed
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def test_a_receiver_that_is_away_gets_it_later(patient: tuple[Deployment, int]) 
     while len(deliveries(deployment, job_id)[0]["attempts"]) < 2:
         assert time.monotonic() < deadline
         time.sleep(0.2)
-    receiver = CallbackReceiver(SECRET)
+    receiver = CallbackReceiver(deployment.settings.webhook_secret.get_secret_value())
     with receiver.running(port):
         assert receiver.wait(30)["job_id"] == job_id
         while (delivery := deliveries(deployment, job_id)[0])["status"] == "pending":
