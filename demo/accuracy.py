@@ -70,14 +70,15 @@ def measure(vertices: Vertices, faces: Faces, centres: Mapping[str, NDArray[np.f
     true_vertices, true_faces = read_ply(truth / "truth.ply")
     height, radius = scene["object"]["height"], scene["object"]["radius"]
     rng = np.random.default_rng(0)
-    mesh = _of_object(sample(placed, faces, _SAMPLES, rng)[0], height, radius)
+    everywhere = sample(placed, faces, _SAMPLES, rng)[0]
+    mesh = _of_object(everywhere, height, radius)
     true_points, true_normals = sample(true_vertices, true_faces, 2 * _SAMPLES, rng)
     seen = times_seen(true_points, true_normals, true_vertices, true_faces, scene) >= _MIN_PHOTOS
     wanted = _of_object(true_points[seen], height, radius)
     if len(mesh) == 0:
         return Accuracy(0.0, 0.0, float("inf"), len(found), len(cameras))
     off, _ = cKDTree(true_points).query(mesh)
-    missing, _ = cKDTree(mesh).query(wanted, distance_upper_bound=2 * TOLERANCE * height)
+    missing, _ = cKDTree(everywhere).query(wanted, distance_upper_bound=2 * TOLERANCE * height)
     return Accuracy(
         float((off <= TOLERANCE * height).mean()),
         float((missing <= TOLERANCE * height).mean()),

@@ -38,6 +38,8 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 class Child:
     name: str
     command: Sequence[str]
+    ready_file: Path
+    """Where a worker says that it takes tasks."""
     process: subprocess.Popen[bytes] | None = None
     restart_at: float = field(default=0.0)
 
@@ -49,7 +51,10 @@ class LocalService:
         self.settings = settings
         self.api_key = settings.x_api_key.get_secret_value() or _kept_key(settings.data_dir / "api_key")
         self._logs = settings.data_dir / "logs"
-        self.children = [Child(name, command) for name, command in self._commands().items()]
+        self._run = settings.data_dir / "run"
+        self.children = [
+            Child(name, command, self._run / f"{name}.ready") for name, command in self._commands().items()
+        ]
 
     @property
     def url(self) -> str:
@@ -57,6 +62,7 @@ class LocalService:
 
     def start(self) -> None:
         self._logs.mkdir(parents=True, exist_ok=True)
+        self._run.mkdir(parents=True, exist_ok=True)
         _upgrade_database(self.settings)
         for folder in self.settings.file_broker_folders:
             shutil.rmtree(folder, ignore_errors=True)  # Hints of the last run; the sweeper sends those that count.
@@ -64,15 +70,21 @@ class LocalService:
             self._spawn(child)
 
     def wait_until_ready(self, stopped: Callable[[], bool] = lambda: False) -> bool:
-        """Whether the service answers on /readyz within a minute and a half."""
+        """Whether within a minute and a half the service answers on /readyz and its workers take tasks."""
         deadline = time.monotonic() + _START_SECONDS
+        workers = [child.ready_file for child in self.children if child.name.startswith("worker")]
         while time.monotonic() < deadline and not stopped():
             self.keep_alive()
-            with contextlib.suppress(requests.RequestException):
-                if requests.get(f"{self.url}/readyz", timeout=5).ok:
-                    return True
+            if all(file.exists() for file in workers) and self._answers():
+                return True
             time.sleep(0.2)
         return False
+
+    def _answers(self) -> bool:
+        try:
+            return requests.get(f"{self.url}/readyz", timeout=5).ok
+        except requests.RequestException:
+            return False
 
     def keep_alive(self) -> None:
         """Start again what has died."""
@@ -115,7 +127,7 @@ class LocalService:
             "flower": (*celery, "flower", "--address=127.0.0.1", f"--port={settings.flower_port}"),
         }
 
-    def _environment(self) -> Mapping[str, str]:
+    def _environment(self, child: Child) -> Mapping[str, str]:
         return {
             **os.environ,
             **self.settings.as_environment(),
@@ -123,17 +135,19 @@ class LocalService:
             "FLOWER_BASIC_AUTH": f"admin:{self.api_key}",
             "REMAP_SIGTERM": "SIGQUIT",  # A worker that is told to stop gives its steps back instead of ending them.
             "PYTHONPATH": python_path(),
+            "WORKER_READY_FILE": str(child.ready_file),
         }
 
     def _spawn(self, child: Child) -> None:
         child.restart_at = 0.0
+        child.ready_file.unlink(missing_ok=True)
         if child.name == "flower":
             forget_event_queues(*self.settings.file_broker_folders)
         with (self._logs / f"{child.name}.log").open("ab") as log:
             child.process = subprocess.Popen(
                 child.command,
                 cwd=PROJECT,
-                env=self._environment(),
+                env=self._environment(child),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

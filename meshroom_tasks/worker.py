@@ -1,7 +1,9 @@
-"""What a worker does before it takes its first task."""
+"""What a worker does before it takes its first task, and how it says that it takes tasks now."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 from celery import signals
@@ -13,6 +15,9 @@ from meshroom_tasks.logs import logger
 from meshroom_tasks.settings import current_settings
 
 log = logger(__name__)
+
+READY_FILE = "WORKER_READY_FILE"
+"""Names a file that is there while the worker takes tasks: for supervisors and container health checks."""
 
 
 @signals.worker_init.connect
@@ -27,3 +32,15 @@ def prepare(**_: Any) -> None:
     killed, removed = kill_leftovers(), clean_workspaces(settings.workspace)
     if killed or removed:
         log.warning("cleared away what killed workers had left", processes=killed, folders=removed)
+
+
+@signals.worker_ready.connect
+def say_ready(**_: Any) -> None:
+    if (name := os.environ.get(READY_FILE)) is not None:
+        Path(name).touch()
+
+
+@signals.worker_shutting_down.connect
+def say_not_ready(**_: Any) -> None:
+    if (name := os.environ.get(READY_FILE)) is not None:
+        Path(name).unlink(missing_ok=True)

@@ -19,5 +19,3 @@ def epipolar_transfer(reference: Camera, partner: Camera) -> NDArray[np.float64]
 def transfers(a: Camera, b: Camera) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(3, 4) matrices from a's pixels to b's and back: T (x z, y z, z, 1) is the other's (x' z', y' z', z')."""
     return epipolar_transfer(a, b), epipolar_transfer(b, a)
-
-

@@ -96,7 +96,7 @@ def test_texture_file_types_and_meshes_without_a_texture(given: Path, meshed: Pa
     [
         ("Texturing", "colorMapping.colorMappingFileType", "exr", "8-bit photos"),
         ("Texturing", "outputMeshFileType", "fbx", "made from the OBJ"),
-        ("Texturing", "bumpMapping.enable", True, "False"),
+        ("Texturing", "bumpMapping.enable", True, "colour textures only"),
         ("Texturing", "unwrapMethod", "LSCM", "Basic"),
         ("DepthMap", "downscale", 0, "allowed: 1 to 16"),
         ("DepthMap", "sgm.sgmFilteringAxes", "Z", "YX"),
@@ -147,7 +147,7 @@ def test_failures_say_what_alicevision_says(given: Path, tmp_path: Path) -> None
     write_scene(tmp_path / "nothing", Scene((), none, 5))
     with pytest.raises(NodeError, match=r"Found 0 image dimension\(s\)"):
         run("DepthMap", tmp_path / "depth", input=tmp_path / "nothing", imagesFolder=given / "images")
-    with pytest.raises(NodeError, match="Undistorted image of 000._photo.jpg is missing"):
+    with pytest.raises(NodeError, match=r"Undistorted image of 000._photo\.jpg is missing"):
         run("DepthMap", tmp_path / "depth", input=given / "sfm", imagesFolder=tmp_path / "nothing")
 
 

@@ -37,7 +37,7 @@ CAMERAS = scenes.cameras(4)
 
 
 def photos(brightness: tuple[float, ...] = (1, 1, 1, 1)) -> list[NDArray[np.uint8]]:
-    colours = scenes.pattern() * 0.8
+    colours = cv2.GaussianBlur(scenes.pattern(), (0, 0), 5) * 0.8
     return [scenes.photograph(c, VERTICES, FACES, colours * b)[0] for c, b in zip(CAMERAS, brightness, strict=True)]
 
 
@@ -101,7 +101,7 @@ def test_unseen_faces_take_the_colour_about_them_or_stay_grey() -> None:
         x, y = np.rint(result.texels[300:320].mean(axis=1)).astype(int).T
         colours = result.image[y, x].astype(float)
         assert (colours == GREY).all() == (not fill)
-        assert result.seen < 0.97
+        assert result.seen < 0.985
 
 
 def test_a_texture_smaller_than_the_photos_is_coarser_never_larger() -> None:
@@ -181,7 +181,7 @@ def test_labels_form_patches_where_quality_allows() -> None:
     free, joined = label_faces(views, pairs, 0.0), label_faces(views, pairs, 0.5)
     np.testing.assert_array_equal(free, order[:, 0])
     seams = [(labels[pairs[:, 0]] != labels[pairs[:, 1]]).mean() for labels in (free, joined)]
-    assert seams[1] < 0.05 < seams[0]
+    assert seams[1] < 0.15 < 0.4 < seams[0]
     clear = views.quality.copy()
     clear[:, 1] = 0.01
     strong = FaceViews(views.view, clear, views.colour)

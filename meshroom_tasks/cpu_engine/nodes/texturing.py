@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from meshroom_tasks.cpu_engine.attributes import BoolParam, ChoiceParam, File, FloatParam, Group, IntParam
 from meshroom_tasks.cpu_engine.node import Node, NodeChunk, NodeError
@@ -14,10 +15,23 @@ if TYPE_CHECKING:
 
 PHOTOS_A_FACE = 8
 """Photos that a face can be coloured from, and that vote on its colour."""
-PATCH_SMOOTHNESS = 0.3
+PATCH_SMOOTHNESS = 0.5
 """What a seam between two faces costs, where the best photo costs 0 and a useless one 1."""
 _NO_HDR = "the texture is made of 8-bit photos, which PNG keeps without loss"
-_NO_MAPS = {True: "this engine makes colour textures only"}
+
+
+@dataclass(frozen=True)
+class Off(BoolParam):
+    """A switch of Meshroom's for what this engine does not do."""
+
+    def check(self, value: Any) -> bool:
+        if super().check(value):
+            raise ValueError("true is not supported: this engine makes colour textures only; allowed: false")
+        return False
+
+    @property
+    def allowed(self) -> str:
+        return "false"
 
 
 class Texturing(Node):
@@ -62,12 +76,12 @@ class Texturing(Node):
         Group(
             "bumpMapping",
             "Relief as a texture; not made by this engine.",
-            members=(ChoiceParam("enable", "Must be off.", False, values=(False,), refused=_NO_MAPS),),
+            members=(Off("enable", "Must be off."),),
         ),
         Group(
             "displacementMapping",
             "Displacement as a texture; not made by this engine.",
-            members=(ChoiceParam("enable", "Must be off.", False, values=(False,), refused=_NO_MAPS),),
+            members=(Off("enable", "Must be off."),),
         ),
         ChoiceParam("unwrapMethod", "Basic: patches lie as in the photos.", "Basic", values=("Basic",)),
         IntParam("padding", "Texels of colour about each patch.", 5, low=0, high=100),
