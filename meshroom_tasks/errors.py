@@ -150,6 +150,13 @@ class EngineNotFound(EngineError):
     retry = PATIENTLY
 
 
+class EngineMismatch(EngineError):
+    """The worker runs another engine, or another version of it, than the job was planned with."""
+
+    code = "engine_mismatch"
+    retry = PATIENTLY
+
+
 class EngineKilled(EngineError):
     """The process was killed from outside, most often for lack of memory."""
 

@@ -14,6 +14,7 @@ from celery import Task
 from meshroom_tasks import callbacks
 from meshroom_tasks.celery_app import app
 from meshroom_tasks.dispatch import flush
+from meshroom_tasks.errors import EngineMismatch
 from meshroom_tasks.handoff import scratch_folder
 from meshroom_tasks.holding import Holding, StepFailed, hold
 from meshroom_tasks.ingest import IngestLimits, fetch_photos, ingest_photos
@@ -94,6 +95,7 @@ def chunk(service: Service, holding: Holding) -> None:
         holding.line("--- found in the stage cache")
         service.store.finish_chunk(work, entry)
         return
+    check_engine(service.engine.identity(), work.engine)
     workspace = service.workspace(work.engine, work.photos_digest)
     policy = service.pipelines.policy(work.node_type)
     with workspace.run_folder(work.token) as run:
@@ -171,6 +173,17 @@ def callback(delivery_id: str) -> None:
     service.store.record_attempt(due, attempt, after.status, after.at)
     with bound(job_id=due.job_id):
         log.info("callback sent", status=after.status, answer=outcome.status_code, error=outcome.error)
+
+
+def check_engine(own: str, wanted: str) -> None:
+    """Raises EngineMismatch: results of two versions must never be mixed in one job."""
+    if own != wanted:
+        raise EngineMismatch(
+            f"this worker runs {own}, but the job was planned with {wanted}; requeue the job from its stage `plan`, "
+            "or bring back a worker with that engine",
+            worker_engine=own,
+            job_engine=wanted,
+        )
 
 
 def graph_key(job_id: str) -> str:
