@@ -28,7 +28,7 @@ _CALLBACK_SECONDS = 30
 
 
 def main() -> int:
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     folder = Path(os.environ.get("DATA_DIR", "build/demo")).resolve()
     shutil.rmtree(folder, ignore_errors=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

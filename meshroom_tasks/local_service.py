@@ -184,7 +184,7 @@ def _upgrade_database(settings: Settings) -> None:
 
 
 def main() -> int:
-    console = Console()
+    console = Console(soft_wrap=True)
     service = LocalService(load_settings())
     stopped = False
 
