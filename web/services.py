@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from typing import cast
 
 from flask import Flask, current_app
-from meshroom_tasks.pipelines import Pipelines
 
 from meshroom_tasks.celery_app import broker_reachable
 from meshroom_tasks.dispatch import flush
 from meshroom_tasks.jobs.store import JobStore, open_store
+from meshroom_tasks.pipelines import Pipelines
 from meshroom_tasks.settings import Settings
 from meshroom_tasks.storage import Storage, open_storage
 
 _NAME = "meshroom_tasks"
+_PATIENCE = 10.0  # Seconds that a request may wait for the object store.
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def open_services(settings: Settings) -> Services:
     return Services(
         settings=settings,
         store=store,
-        storage=open_storage(settings.storage),
+        storage=open_storage(settings, patience=_PATIENCE),
         pipelines=Pipelines.load(settings.pipelines_dir),
         announce=announce,
         check_broker=broker_reachable,
