@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from meshroom_tasks.errors import BundleCorrupt, ObjectMissing
+from meshroom_tasks.errors import BundleCorrupt, HandoffIncomplete, JobCancelled, ObjectMissing
 from meshroom_tasks.handoff import StageCache, Workspace
 from meshroom_tasks.jobs.addresses import Address, lineage_of
 from meshroom_tasks.jobs.records import Entry, ReadItem, Usage
@@ -57,13 +58,37 @@ def test_put_find_fetch(cache: StageCache, stage: Path, workspace: Workspace, st
     entry = cache.put(ADDRESS, stage, USAGE)
     assert not entry.cached
     assert entry.usage == USAGE
-    assert entry.bundle_key == f"{ADDRESS.key}-{entry.digest[:8]}.tar.zst"
+    assert re.fullmatch(re.escape(ADDRESS.key) + r"-[0-9a-f]{16}\.tar", entry.bundle_key), "it is nearly all EXR"
     assert cache.find(ADDRESS) == replace(entry, cached=True)
     assert list(storage.list()) == [entry.bundle_key, f"{ADDRESS.key}.json"]
     assert cache.find(replace(ADDRESS, lineage="other")) is None
     assert cache.find(replace(ADDRESS, chunk=1)) is None
     assert files_of(cache.fetch(_item(entry), workspace)) == files_of(stage)
     assert sorted(path.name for path in stage.parent.iterdir()) == ["uid0"]
+
+
+def test_what_can_be_compressed_is(cache: StageCache, stage: Path, workspace: Workspace) -> None:
+    (stage / "mesh.obj").write_bytes(b"v 0 0 0\n" * 100_000)
+    entry = cache.put(ADDRESS, stage, USAGE)
+    assert entry.bundle_key.endswith(".tar.zst")
+    assert entry.size < 20_000
+    assert files_of(cache.fetch(_item(entry), workspace)) == files_of(stage)
+
+
+def test_a_stage_that_left_no_folder_stores_nothing(cache: StageCache, tmp_path: Path, storage: LocalStorage) -> None:
+    with pytest.raises(HandoffIncomplete):
+        cache.put(ADDRESS, tmp_path / "nothing", USAGE)
+    assert list(storage.list()) == []
+
+
+def test_a_writer_that_is_stopped_leaves_nothing(cache: StageCache, stage: Path, storage: LocalStorage) -> None:
+    def stop(count: int) -> None:
+        raise JobCancelled("cancelled")
+
+    with pytest.raises(JobCancelled):
+        cache.put(ADDRESS, stage, USAGE, progress=stop)
+    assert list(storage.list()) == []
+    assert storage.remove_abandoned(older_than_seconds=-60) == 0
 
 
 def test_what_is_on_disk_is_not_fetched_again(cache: StageCache, stage: Path, workspace: Workspace) -> None:
@@ -103,7 +128,7 @@ def test_the_second_writer_of_equal_bytes_keeps_the_bundle(
 ) -> None:
     first = cache.put(ADDRESS, stage, USAGE)
     assert cache.put(ADDRESS, stage, USAGE) == first
-    assert storage.stat(first.bundle_key) is not None
+    assert list(storage.list()) == [first.bundle_key, f"{ADDRESS.key}.json"]
 
 
 def _race(root: Path, folder: Path, start: Any, results: Any) -> None:
