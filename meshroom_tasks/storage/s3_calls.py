@@ -25,6 +25,7 @@ from botocore.exceptions import (
     ResponseStreamingError,
     SSLError,
 )
+from botocore.exceptions import ConnectionError as ConnectionFault
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from meshroom_tasks.errors import DiskFull, ObjectMissing, ServiceError, StorageUnavailable
@@ -48,7 +49,7 @@ _PASSING_CODES = {
     "Throttling",
     "XAmzContentChecksumMismatch",
 }
-_PASSING_FAULTS = (HTTPClientError, IncompleteReadError, ResponseStreamingError, FlexibleChecksumError)
+_PASSING_FAULTS = (ConnectionFault, HTTPClientError, IncompleteReadError, ResponseStreamingError, FlexibleChecksumError)
 
 # At DEBUG botocore writes signatures and headers.
 logging.getLogger("botocore").setLevel(logging.WARNING)

@@ -74,7 +74,14 @@ class SeaweedFS:
         ]
         command = [
             *(self._weed, "-logtostderr", "server", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
-            *("-master.telemetry=false", "-master.volumeSizeLimitMB=256", "-volume.max=200", "-filer", "-s3"),
+            *(
+                "-master.telemetry=false",
+                "-master.volumeSizeLimitMB=256",
+                "-volume.max=200",
+                "-volume.preStopSeconds=1",
+                "-filer",
+                "-s3",
+            ),
             *("-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.autoCreateBucket=false", f"-s3.config={identities}"),
             *(f"-s3.localSocket={data}/s3.sock", f"-filer.localSocket={data}/filer.sock"),
             *ports,
