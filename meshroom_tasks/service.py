@@ -27,7 +27,7 @@ class Service:
 
     @cached_property
     def storage(self) -> Storage:
-        return open_storage(self.settings.storage)
+        return open_storage(self.settings)
 
     @cached_property
     def pipelines(self) -> Pipelines:

@@ -94,6 +94,12 @@ class Settings(BaseSettings):
 
     # S3
     aws_endpoint_url: str = ""
+    """Of another server than AWS. Where it is set and STORAGE_URL is not, objects are kept in `aws_bucket_name`."""
+    aws_public_endpoint_url: str = ""
+    """Address under which clients reach the same server, if it is another one."""
+    aws_presigned_urls: bool = True
+    """Whether clients fetch results from the server itself; if not, they get them through the web app."""
+    aws_region: str = ""
     aws_bucket_name: str = "3d-generator"
     aws_access_key_id: str = ""
     aws_secret_access_key: SecretStr = SecretStr("")
@@ -175,7 +181,9 @@ class Settings(BaseSettings):
 
     @property
     def storage(self) -> str:
-        return self.storage_url or (self.data_dir / "storage").as_uri()
+        if self.storage_url:
+            return self.storage_url
+        return f"s3://{self.aws_bucket_name}" if self.aws_endpoint_url else (self.data_dir / "storage").as_uri()
 
     @property
     def workspace(self) -> Path:

@@ -16,6 +16,7 @@ from meshroom_tasks.settings import Settings
 from meshroom_tasks.storage import Storage, open_storage
 
 _NAME = "meshroom_tasks"
+_PATIENCE = 10.0  # Seconds that a request may wait for the object store.
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def open_services(settings: Settings) -> Services:
     return Services(
         settings=settings,
         store=store,
-        storage=open_storage(settings.storage),
+        storage=open_storage(settings, patience=_PATIENCE),
         pipelines=Pipelines.load(settings.pipelines_dir),
         announce=announce,
         check_broker=broker_reachable,

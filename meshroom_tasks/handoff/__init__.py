@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from meshroom_tasks.handoff.bundles import Packed, pack, unpack
+from meshroom_tasks.handoff.bundles import Packed, is_worth_compressing, pack, unpack
 from meshroom_tasks.handoff.stage_cache import StageCache
 from meshroom_tasks.handoff.stage_logs import log_key
 from meshroom_tasks.handoff.workspace import RunFolder, Workspace, clean_workspaces, scratch_folder
@@ -13,6 +13,7 @@ __all__ = [
     "StageCache",
     "Workspace",
     "clean_workspaces",
+    "is_worth_compressing",
     "log_key",
     "pack",
     "scratch_folder",

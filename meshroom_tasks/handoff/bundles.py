@@ -1,4 +1,4 @@
-"""Bundles: a folder of results as one object, `tar` compressed with zstd.
+"""Bundles: a folder of results as one object, `tar` compressed with zstd, or plain where that gains nothing.
 
 Equal folders give equal bytes (sorted names, no times, owners or modes), so the digest of a bundle is the digest of
 its content. Unpacking trusts nothing: the digest must fit, and only regular files below the folder come out.
@@ -11,17 +11,20 @@ import shutil
 import tarfile
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Protocol, cast
+from typing import Any, BinaryIO, Protocol, cast
 
 import zstandard
 
 from meshroom_tasks.errors import BundleCorrupt, HandoffIncomplete
 from meshroom_tasks.handoff.disk import disk_errors, settle
-from meshroom_tasks.storage import Progress
+from meshroom_tasks.storage import Progress, Sink
 
 _LEVEL = 1
+_DENSE_SUFFIXES = {".exr", ".jpg", ".jpeg", ".png", ".webp", ".npz", ".gz", ".zip", ".zst"}
+_DENSE_SHARE = 0.9
 _BUFFER = 1 << 20
 
 
@@ -34,37 +37,39 @@ class Packed:
     files: int
 
 
-def pack(folder: Path, bundle: Path, *, progress: Progress | None = None) -> Packed:
-    """Write the files below `folder` to `bundle`, which appears only when it is complete.
+def is_worth_compressing(folder: Path) -> bool:
+    """False when nearly all bytes below `folder` are in files of formats that are compressed by themselves."""
+    dense = total = 0
+    for name, path in _regular_files(folder):
+        size = path.stat().st_size
+        total += size
+        dense += size if PurePosixPath(name).suffix.lower() in _DENSE_SUFFIXES else 0
+    return dense < _DENSE_SHARE * total or total == 0
+
+
+def pack(folder: Path, target: Sink, *, compress: bool = True, progress: Progress | None = None) -> Packed:
+    """Write the files below `folder` to `target` as one stream; what is in memory at a time is a few MiB.
 
     `progress` hears of the uncompressed bytes. `HandoffIncomplete` when the folder is missing or holds anything but
-    files and folders; `DiskFull`.
+    files and folders; errors of `target` pass.
     """
-    if not folder.is_dir():
-        raise HandoffIncomplete("the stage left no folder: its outputs are missing", folder=folder.name)
-    part = bundle.with_name(f"{bundle.name}.{uuid.uuid4().hex}.part")
-    files = 0
-    try:
-        with disk_errors(), part.open("xb") as target:
-            sink = _HashingWriter(target)
-            with (
-                zstandard.ZstdCompressor(level=_LEVEL, write_checksum=False).stream_writer(
-                    cast(BinaryIO, sink), closefd=False
-                ) as compressed,
-                tarfile.open(
-                    fileobj=cast(BinaryIO, compressed), mode="w|", format=tarfile.PAX_FORMAT, bufsize=_BUFFER
-                ) as archive,
-            ):
-                for name, path in _regular_files(folder):
-                    size = path.stat().st_size
-                    with path.open("rb") as content:
-                        archive.addfile(_member(name, size), content)
-                    files += 1
-                    if progress is not None:
-                        progress(size)
-        part.replace(bundle)
-    finally:
-        part.unlink(missing_ok=True)
+    sink = _HashingWriter(target)
+    with ExitStack() as stack:
+        plain: Any = sink
+        if compress:
+            compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=False)
+            plain = stack.enter_context(compressor.stream_writer(cast(BinaryIO, sink), closefd=False))
+        archive = stack.enter_context(
+            tarfile.open(fileobj=plain, mode="w|", format=tarfile.PAX_FORMAT, bufsize=_BUFFER)
+        )
+        files = 0
+        for name, path in _regular_files(folder):
+            size = path.stat().st_size
+            with path.open("rb") as content:
+                archive.addfile(_member(name, size), content)
+            files += 1
+            if progress is not None:
+                progress(size)
     return Packed(sink.digest(), sink.size, files)
 
 
@@ -94,6 +99,8 @@ def unpack(bundle: BinaryIO | Path, folder: Path, *, digest: str, progress: Prog
 
 def _regular_files(folder: Path) -> Iterator[tuple[str, Path]]:
     """Relative names and paths of all files, sorted by name."""
+    if not folder.is_dir():
+        raise HandoffIncomplete("the stage left no folder: its outputs are missing", folder=folder.name)
     found = []
     for path in folder.rglob("*"):
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
@@ -112,10 +119,13 @@ def _member(name: str, size: int) -> tarfile.TarInfo:
 
 def _extract(source: _HashingReader, folder: Path) -> None:
     try:
-        with (
-            zstandard.ZstdDecompressor().stream_reader(cast(BinaryIO, source), closefd=False) as plain,
-            tarfile.open(fileobj=cast(BinaryIO, plain), mode="r|", bufsize=_BUFFER) as archive,
-        ):
+        with ExitStack() as stack:
+            plain: Any = source
+            if source.begins_with(zstandard.FRAME_HEADER):
+                plain = stack.enter_context(
+                    zstandard.ZstdDecompressor().stream_reader(cast(BinaryIO, source), closefd=False)
+                )
+            archive = stack.enter_context(tarfile.open(fileobj=plain, mode="r|", bufsize=_BUFFER))
             for member in archive:
                 content = archive.extractfile(member) if member.isreg() else None
                 if content is None or not _is_safe(member.name):
@@ -145,7 +155,7 @@ class _Hash(Protocol):
 class _HashingWriter:
     """A writable stream that knows the digest and number of the bytes that went through."""
 
-    def __init__(self, target: BinaryIO) -> None:
+    def __init__(self, target: Sink) -> None:
         self._target = target
         self._hash: _Hash = hashlib.sha256()
         self.size = 0
@@ -169,9 +179,18 @@ class _HashingReader:
         self._source = source
         self._hash: _Hash = hashlib.sha256()
         self._progress = progress
+        self._peeked = b""
+
+    def begins_with(self, magic: bytes) -> bool:
+        """Whether the stream, of which nothing was read yet, begins so; all of it is still to be read."""
+        self._peeked = self._source.read(len(magic))
+        return self._peeked == magic
 
     def read(self, size: int = -1) -> bytes:
-        data = self._source.read(size)
+        if self._peeked:
+            data, self._peeked = self._peeked, b""
+        else:
+            data = self._source.read(size)
         self._hash.update(data)
         if self._progress is not None and data:
             self._progress(len(data))

@@ -8,18 +8,20 @@ the address ends in the lineage, a hash of the very bundles that the chunk was c
 from __future__ import annotations
 
 import json
+import uuid
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from meshroom_tasks.errors import BundleCorrupt, ObjectMissing
-from meshroom_tasks.handoff.bundles import pack, unpack
+from meshroom_tasks.handoff.bundles import is_worth_compressing, pack, unpack
 from meshroom_tasks.handoff.workspace import Workspace
 from meshroom_tasks.jobs.addresses import Address
 from meshroom_tasks.jobs.records import Entry, ReadItem, Usage
 from meshroom_tasks.storage import Progress, Storage
 
-_BUNDLE_SUFFIX = ".tar.zst"
+_COMPRESSED = (".tar.zst", "application/zstd")
+_PLAIN = (".tar", "application/x-tar")
 
 
 class StageCache:
@@ -57,22 +59,17 @@ class StageCache:
     ) -> Entry:
         """Store a finished chunk's folder; what counts is the returned entry, which may be another writer's.
 
+        The folder is streamed to the store: no copy of it is made in memory or on disk.
         With `keep_in` the folder is moved into that workspace's entries when it is what was stored, so that the next
         stage on this machine need not fetch it. `progress` hears of the bytes packed, before compression.
         """
-        bundle = folder.with_name(f"{folder.name}{_BUNDLE_SUFFIX}")
-        try:
-            packed = pack(folder, bundle, progress=progress)
-            ours = Entry(
-                key=address.key,
-                bundle_key=f"{address.key}-{packed.digest[:8]}{_BUNDLE_SUFFIX}",
-                digest=packed.digest,
-                size=packed.size,
-                usage=usage,
-            )
-            self._storage.put_file(ours.bundle_key, bundle, media_type="application/zstd")
-        finally:
-            bundle.unlink(missing_ok=True)
+        compress = is_worth_compressing(folder)
+        suffix, media_type = _COMPRESSED if compress else _PLAIN
+        # The digest is known only when all has been sent, so that the name of the bundle cannot tell it.
+        bundle_key = f"{address.key}-{uuid.uuid4().hex[:16]}{suffix}"
+        with self._storage.create(bundle_key, media_type=media_type) as bundle:
+            packed = pack(folder, bundle, compress=compress, progress=progress)
+        ours = Entry(address.key, bundle_key, packed.digest, packed.size, usage)
         winner = self._publish(address, ours)
         if keep_in is not None and winner.digest == ours.digest:
             keep_in.adopt(folder, ours.digest)
@@ -116,7 +113,7 @@ def _marker_key(key: str) -> str:
 
 
 def _key_of_bundle(bundle_key: str) -> str:
-    return bundle_key.removesuffix(_BUNDLE_SUFFIX).rpartition("-")[0]
+    return bundle_key.rpartition("-")[0]
 
 
 def _marker(entry: Entry) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -25,6 +26,13 @@ class ObjectInfo:
 
     size: int
     modified: datetime
+
+
+class Sink(Protocol):
+    """What bytes are written to."""
+
+    def write(self, data: bytes, /) -> int: ...
+    def flush(self) -> None: ...
 
 
 class Storage(Protocol):
@@ -47,6 +55,13 @@ class Storage(Protocol):
 
     def put_bytes(self, key: str, data: bytes, *, if_absent: bool = False, media_type: str | None = None) -> bool:
         """Like `put_file` for content in memory."""
+        ...
+
+    def create(self, key: str, *, media_type: str | None = None) -> AbstractContextManager[Sink]:
+        """A sink for an object's content of any length, which is never wholly in memory or on the caller's disk.
+
+        The object is stored when the block ends; nothing is stored when it ends in an error.
+        """
         ...
 
     def get_bytes(self, key: str) -> bytes: ...
@@ -75,8 +90,13 @@ class Storage(Protocol):
         """Remove every object below `prefix`, which must not be empty."""
         ...
 
-    def url(self, key: str, *, seconds: int) -> str | None:
-        """An address from which anybody can fetch the object for so long; None where this storage has none to give."""
+    def url(
+        self, key: str, *, seconds: int, media_type: str | None = None, disposition: str | None = None
+    ) -> str | None:
+        """An address from which anybody can fetch the object for so long; None where this storage has none to give.
+
+        The answer there has `Content-Type` and `Content-Disposition` as given. The address's query is a secret.
+        """
         ...
 
     def check(self) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from meshroom_tasks.errors import DiskFull, ObjectMissing, StorageUnavailable
-from meshroom_tasks.storage.base import ObjectInfo, Progress, is_key
+from meshroom_tasks.storage.base import ObjectInfo, Progress, Sink, is_key
 
 _CHUNK = 1 << 20
 _INCOMING = ".incoming"
@@ -44,6 +44,23 @@ class LocalStorage:
 
     def put_bytes(self, key: str, data: bytes, *, if_absent: bool = False, media_type: str | None = None) -> bool:
         return self._put(key, io.BytesIO(data), if_absent, None)
+
+    @contextmanager
+    def create(self, key: str, *, media_type: str | None = None) -> Iterator[Sink]:
+        target = self._path(key)
+        with _writing(key):
+            incoming = self._incoming()
+            file = incoming.open("xb")
+        try:
+            with file:
+                yield _IncomingFile(key, file)
+                with _writing(key):
+                    file.flush()
+                    os.fsync(file.fileno())
+            with _writing(key):
+                _name(incoming, target, if_absent=False)
+        finally:
+            incoming.unlink(missing_ok=True)
 
     def get_bytes(self, key: str) -> bytes:
         with _reading(key):
@@ -96,7 +113,9 @@ class LocalStorage:
         for key in tuple(self.list(prefix)):
             self.delete(key)
 
-    def url(self, key: str, *, seconds: int) -> str | None:
+    def url(
+        self, key: str, *, seconds: int, media_type: str | None = None, disposition: str | None = None
+    ) -> str | None:
         return None
 
     def check(self) -> None:
@@ -154,6 +173,22 @@ class LocalStorage:
             while folder != self.root:
                 folder.rmdir()
                 folder = folder.parent
+
+
+class _IncomingFile:
+    """A file that tells its errors in the service's terms, so that they are not taken for those of its writer."""
+
+    def __init__(self, key: str, file: BinaryIO) -> None:
+        self._key = key
+        self._file = file
+
+    def write(self, data: bytes, /) -> int:
+        with _writing(self._key):
+            return self._file.write(data)
+
+    def flush(self) -> None:
+        with _writing(self._key):
+            self._file.flush()
 
 
 class _Window(io.RawIOBase):

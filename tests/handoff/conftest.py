@@ -1,16 +1,28 @@
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 
 import pytest
 
 from meshroom_tasks.handoff import Workspace
-from meshroom_tasks.storage import LocalStorage
+from meshroom_tasks.settings import Settings, load_settings
+from meshroom_tasks.storage import Storage, open_storage
+from tests.servers.seaweedfs import SeaweedFS
+
+
+@pytest.fixture(params=["file", "s3"])
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    """Of each kind of object store."""
+    if request.param == "file":
+        return load_settings(storage_url=(tmp_path / "objects").as_uri())
+    server: SeaweedFS = request.getfixturevalue("seaweedfs")
+    return load_settings(**server.settings(f"handoff-{uuid.uuid4().hex}"))
 
 
 @pytest.fixture
-def storage(tmp_path: Path) -> LocalStorage:
-    return LocalStorage(tmp_path / "objects")
+def storage(settings: Settings) -> Storage:
+    return open_storage(settings)
 
 
 @pytest.fixture

@@ -8,12 +8,13 @@ import shutil
 import signal
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
 
 from meshroom_tasks.errors import BundleCorrupt, HandoffIncomplete
-from meshroom_tasks.handoff import pack, unpack
+from meshroom_tasks.handoff import Packed, is_worth_compressing, pack, unpack
 from tests.handoff.conftest import files_of
 
 
@@ -21,9 +22,14 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def _pack(folder: Path, bundle: Path, **options: Any) -> Packed:
+    with bundle.open("wb") as target:
+        return pack(folder, target, **options)
+
+
 def test_there_and_back(stage: Path, tmp_path: Path) -> None:
     moved: list[int] = []
-    packed = pack(stage, tmp_path / "b", progress=moved.append)
+    packed = _pack(stage, tmp_path / "b", progress=moved.append)
     assert packed.files == 6
     assert packed.size == (tmp_path / "b").stat().st_size < 2000
     assert packed.digest == _sha256(tmp_path / "b")
@@ -31,6 +37,37 @@ def test_there_and_back(stage: Path, tmp_path: Path) -> None:
     unpack(tmp_path / "b", tmp_path / "out", digest=packed.digest, progress=moved.append)
     assert files_of(tmp_path / "out") == files_of(stage)
     assert not list(tmp_path.glob(".*")), "a temporary folder is left"
+
+
+def test_a_plain_bundle_is_a_plain_tar(stage: Path, tmp_path: Path) -> None:
+    packed = _pack(stage, tmp_path / "b", compress=False)
+    assert packed.size == (tmp_path / "b").stat().st_size > sum(map(len, files_of(stage).values()))
+    assert packed.digest == _sha256(tmp_path / "b")
+    with tarfile.open(tmp_path / "b", "r:") as archive:
+        assert archive.getnames() == sorted(files_of(stage))
+    unpack(tmp_path / "b", tmp_path / "out", digest=packed.digest)
+    assert files_of(tmp_path / "out") == files_of(stage)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ({}, True),
+        ({"empty": 0}, True),
+        ({"a.exr": 1000, "0.log": 50}, False),
+        ({"a.EXR": 300, "b.jpg": 300, "sub/c.npz": 300, "x.obj": 90}, False),
+        ({"a.exr": 800, "mesh.obj": 200}, True),
+        ({"features.desc": 1000}, True),
+        ({"exr": 1000}, True),
+    ],
+)
+def test_only_what_is_not_compressed_yet_is_worth_compressing(
+    tmp_path: Path, sizes: dict[str, int], expected: bool
+) -> None:
+    (tmp_path / "sub").mkdir()
+    for name, size in sizes.items():
+        (tmp_path / name).write_bytes(bytes(size))
+    assert is_worth_compressing(tmp_path) is expected
 
 
 def test_equal_folders_give_equal_bundles(stage: Path, tmp_path: Path) -> None:
@@ -41,38 +78,37 @@ def test_equal_folders_give_equal_bundles(stage: Path, tmp_path: Path) -> None:
         (other / name).write_bytes(content)
         (other / name).chmod(0o700)
         os.utime(other / name, (1e9, 1e9))
-    assert pack(stage, tmp_path / "a") == pack(other, tmp_path / "b")
+    assert _pack(stage, tmp_path / "a") == _pack(other, tmp_path / "b")
     (other / "empty").write_text("not any more")
-    assert pack(stage, tmp_path / "a").digest != pack(other, tmp_path / "b").digest
+    assert _pack(stage, tmp_path / "a").digest != _pack(other, tmp_path / "b").digest
 
 
 def test_long_and_foreign_names(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     (folder / ("d" * 120)).mkdir(parents=True)
     (folder / ("d" * 120) / ("ü" * 100)).write_text("x")
-    packed = pack(folder, tmp_path / "b")
+    packed = _pack(folder, tmp_path / "b")
     unpack(tmp_path / "b", tmp_path / "out", digest=packed.digest)
     assert files_of(tmp_path / "out") == files_of(folder)
 
 
 def test_an_empty_folder(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
-    packed = pack(tmp_path / "in", tmp_path / "b")
+    packed = _pack(tmp_path / "in", tmp_path / "b")
     unpack(tmp_path / "b", tmp_path / "out", digest=packed.digest)
     assert (tmp_path / "out").is_dir()
 
 
 def test_missing_folder_and_links_are_refused(stage: Path, tmp_path: Path) -> None:
     with pytest.raises(HandoffIncomplete):
-        pack(tmp_path / "nothing", tmp_path / "b")
+        _pack(tmp_path / "nothing", tmp_path / "b")
     (stage / "link").symlink_to("/etc/hostname")
     with pytest.raises(HandoffIncomplete):
-        pack(stage, tmp_path / "b")
-    assert not list(tmp_path.glob("b*"))
+        _pack(stage, tmp_path / "b")
 
 
 def test_unpacking_twice_keeps_the_first(stage: Path, tmp_path: Path) -> None:
-    packed = pack(stage, tmp_path / "b")
+    packed = _pack(stage, tmp_path / "b")
     unpack(tmp_path / "b", tmp_path / "out", digest=packed.digest)
     before = (tmp_path / "out" / "empty").stat().st_ino
     unpack(tmp_path / "b", tmp_path / "out", digest=packed.digest)
@@ -92,8 +128,9 @@ def test_unpacking_twice_keeps_the_first(stage: Path, tmp_path: Path) -> None:
         lambda data: zstandard.compress(b"no tar at all"),
     ],
 )
-def test_damage_is_found(stage: Path, tmp_path: Path, damage: object) -> None:
-    packed = pack(stage, tmp_path / "b")
+@pytest.mark.parametrize("compress", [True, False])
+def test_damage_is_found(stage: Path, tmp_path: Path, damage: Any, compress: bool) -> None:
+    packed = _pack(stage, tmp_path / "b", compress=compress)
     (tmp_path / "b").write_bytes(damage((tmp_path / "b").read_bytes()))
     with pytest.raises(BundleCorrupt):
         unpack(tmp_path / "b", tmp_path / "out", digest=packed.digest)
@@ -102,7 +139,7 @@ def test_damage_is_found(stage: Path, tmp_path: Path, damage: object) -> None:
 
 
 def test_a_sound_bundle_with_another_digest_is_refused(stage: Path, tmp_path: Path) -> None:
-    pack(stage, tmp_path / "b")
+    _pack(stage, tmp_path / "b")
     with pytest.raises(BundleCorrupt):
         unpack(tmp_path / "b", tmp_path / "out", digest="0" * 64)
     assert not (tmp_path / "out").exists()
@@ -151,7 +188,7 @@ def _unpack_and_die(bundle: Path, folder: Path, digest: str) -> None:
 
 
 def test_kill_in_the_middle_of_unpacking(stage: Path, tmp_path: Path) -> None:
-    packed = pack(stage, tmp_path / "b")
+    packed = _pack(stage, tmp_path / "b")
     child = multiprocessing.get_context("fork").Process(
         target=_unpack_and_die, args=(tmp_path / "b", tmp_path / "out", packed.digest)
     )
@@ -167,4 +204,4 @@ def test_packing_a_folder_that_a_stage_left_half_way(stage: Path, tmp_path: Path
     shutil.rmtree(stage)
     stage.write_text("a file where a folder should be")
     with pytest.raises(HandoffIncomplete):
-        pack(stage, tmp_path / "b")
+        _pack(stage, tmp_path / "b")

@@ -3,18 +3,19 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import shutil
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from meshroom_tasks.errors import BundleCorrupt, ObjectMissing
+from meshroom_tasks.errors import BundleCorrupt, HandoffIncomplete, JobCancelled, ObjectMissing
 from meshroom_tasks.handoff import StageCache, Workspace
 from meshroom_tasks.jobs.addresses import Address, lineage_of
 from meshroom_tasks.jobs.records import Entry, ReadItem, Usage
-from meshroom_tasks.storage import LocalStorage
+from meshroom_tasks.settings import Settings
+from meshroom_tasks.storage import Storage, open_storage
 from tests.handoff.conftest import files_of
 
 ADDRESS = Address("engine-1.0", "photos0", "DepthMap", "uid0", 0, "lineage0")
@@ -27,7 +28,7 @@ def _item(entry: Entry) -> ReadItem:
 
 
 @pytest.fixture
-def cache(storage: LocalStorage) -> StageCache:
+def cache(storage: Storage) -> StageCache:
     return StageCache(storage)
 
 
@@ -52,18 +53,42 @@ def test_the_address() -> None:
     assert ADDRESS.key == "cache/engine-1.0/photos0/DepthMap/uid0/0/lineage0"
 
 
-def test_put_find_fetch(cache: StageCache, stage: Path, workspace: Workspace, storage: LocalStorage) -> None:
+def test_put_find_fetch(cache: StageCache, stage: Path, workspace: Workspace, storage: Storage) -> None:
     assert cache.find(ADDRESS) is None
     entry = cache.put(ADDRESS, stage, USAGE)
     assert not entry.cached
     assert entry.usage == USAGE
-    assert entry.bundle_key == f"{ADDRESS.key}-{entry.digest[:8]}.tar.zst"
+    assert re.fullmatch(re.escape(ADDRESS.key) + r"-[0-9a-f]{16}\.tar", entry.bundle_key), "it is nearly all EXR"
     assert cache.find(ADDRESS) == replace(entry, cached=True)
     assert list(storage.list()) == [entry.bundle_key, f"{ADDRESS.key}.json"]
     assert cache.find(replace(ADDRESS, lineage="other")) is None
     assert cache.find(replace(ADDRESS, chunk=1)) is None
     assert files_of(cache.fetch(_item(entry), workspace)) == files_of(stage)
     assert sorted(path.name for path in stage.parent.iterdir()) == ["uid0"]
+
+
+def test_what_can_be_compressed_is(cache: StageCache, stage: Path, workspace: Workspace) -> None:
+    (stage / "mesh.obj").write_bytes(b"v 0 0 0\n" * 100_000)
+    entry = cache.put(ADDRESS, stage, USAGE)
+    assert entry.bundle_key.endswith(".tar.zst")
+    assert entry.size < 20_000
+    assert files_of(cache.fetch(_item(entry), workspace)) == files_of(stage)
+
+
+def test_a_stage_that_left_no_folder_stores_nothing(cache: StageCache, tmp_path: Path, storage: Storage) -> None:
+    with pytest.raises(HandoffIncomplete):
+        cache.put(ADDRESS, tmp_path / "nothing", USAGE)
+    assert list(storage.list()) == []
+
+
+def test_a_writer_that_is_stopped_leaves_nothing(cache: StageCache, stage: Path, storage: Storage) -> None:
+    def stop(count: int) -> None:
+        raise JobCancelled("cancelled")
+
+    with pytest.raises(JobCancelled):
+        cache.put(ADDRESS, stage, USAGE, progress=stop)
+    assert list(storage.list()) == []
+    assert storage.remove_abandoned(older_than_seconds=-60) == 0
 
 
 def test_what_is_on_disk_is_not_fetched_again(cache: StageCache, stage: Path, workspace: Workspace) -> None:
@@ -76,18 +101,16 @@ def test_what_is_on_disk_is_not_fetched_again(cache: StageCache, stage: Path, wo
     assert moved == []
 
 
-def test_kept_entries_need_no_fetch(
-    cache: StageCache, stage: Path, workspace: Workspace, storage: LocalStorage
-) -> None:
+def test_kept_entries_need_no_fetch(cache: StageCache, stage: Path, workspace: Workspace, storage: Storage) -> None:
     expected = files_of(stage)
     entry = cache.put(ADDRESS, stage, USAGE, keep_in=workspace)
-    shutil.rmtree(storage.root)
+    storage.delete_prefix("cache")
     assert files_of(cache.fetch(_item(entry), workspace)) == expected
     assert not stage.exists()
 
 
 def test_the_second_writer_adopts_the_first(
-    cache: StageCache, stage: Path, workspace: Workspace, storage: LocalStorage
+    cache: StageCache, stage: Path, workspace: Workspace, storage: Storage
 ) -> None:
     first = cache.put(ADDRESS, stage, USAGE)
     (stage / "empty").write_text("not deterministic")
@@ -98,20 +121,20 @@ def test_the_second_writer_adopts_the_first(
     assert files_of(cache.fetch(_item(second), workspace))["empty"] == b""
 
 
-def test_the_second_writer_of_equal_bytes_keeps_the_bundle(
-    cache: StageCache, stage: Path, storage: LocalStorage
-) -> None:
+def test_the_second_writer_of_equal_bytes_keeps_the_bundle(cache: StageCache, stage: Path, storage: Storage) -> None:
     first = cache.put(ADDRESS, stage, USAGE)
     assert cache.put(ADDRESS, stage, USAGE) == first
-    assert storage.stat(first.bundle_key) is not None
+    assert list(storage.list()) == [first.bundle_key, f"{ADDRESS.key}.json"]
 
 
-def _race(root: Path, folder: Path, start: Any, results: Any) -> None:
+def _race(settings: Settings, folder: Path, start: Any, results: Any) -> None:
     start.wait()
-    results.put(StageCache(LocalStorage(root)).put(ADDRESS, folder, None))
+    results.put(StageCache(open_storage(settings)).put(ADDRESS, folder, None))
 
 
-def test_racing_writers_agree(cache: StageCache, storage: LocalStorage, workspace: Workspace, tmp_path: Path) -> None:
+def test_racing_writers_agree(
+    cache: StageCache, settings: Settings, storage: Storage, workspace: Workspace, tmp_path: Path
+) -> None:
     context = multiprocessing.get_context("fork")
     start, results = context.Event(), context.Queue()
     writers = []
@@ -119,7 +142,7 @@ def test_racing_writers_agree(cache: StageCache, storage: LocalStorage, workspac
         folder = tmp_path / f"run{number}" / "uid0"
         folder.mkdir(parents=True)
         (folder / "x").write_bytes(os.urandom(1_000_000) + bytes([number]))
-        writers.append(context.Process(target=_race, args=(storage.root, folder, start, results)))
+        writers.append(context.Process(target=_race, args=(settings, folder, start, results)))
         writers[-1].start()
     start.set()
     entries = {results.get(timeout=60) for _ in writers}
@@ -143,9 +166,7 @@ def test_racing_writers_agree(cache: StageCache, storage: LocalStorage, workspac
         json.dumps({"bundle": None, "digest": "d", "size": "x", "usage": None}).encode(),
     ],
 )
-def test_a_broken_marker_counts_as_absent(
-    cache: StageCache, storage: LocalStorage, stage: Path, content: bytes
-) -> None:
+def test_a_broken_marker_counts_as_absent(cache: StageCache, storage: Storage, stage: Path, content: bytes) -> None:
     storage.put_bytes(f"{ADDRESS.key}.json", content)
     assert cache.find(ADDRESS) is None
     assert storage.stat(f"{ADDRESS.key}.json") is None
@@ -156,7 +177,7 @@ def test_a_broken_marker_counts_as_absent(
 
 @pytest.mark.parametrize("data", [None, b"shorter"])
 def test_a_marker_without_its_bundle_is_dropped(
-    cache: StageCache, storage: LocalStorage, stage: Path, data: bytes | None
+    cache: StageCache, storage: Storage, stage: Path, data: bytes | None
 ) -> None:
     entry = cache.put(ADDRESS, stage, USAGE)
     storage.delete(entry.bundle_key)
@@ -167,7 +188,7 @@ def test_a_marker_without_its_bundle_is_dropped(
 
 
 def test_a_corrupt_bundle_is_dropped_and_computed_again(
-    cache: StageCache, storage: LocalStorage, stage: Path, workspace: Workspace
+    cache: StageCache, storage: Storage, stage: Path, workspace: Workspace
 ) -> None:
     entry = cache.put(ADDRESS, stage, USAGE)
     data = bytearray(storage.get_bytes(entry.bundle_key))
@@ -182,7 +203,7 @@ def test_a_corrupt_bundle_is_dropped_and_computed_again(
     assert files_of(cache.fetch(_item(again), workspace)) == files_of(stage)
 
 
-def test_fetching_what_is_gone(cache: StageCache, storage: LocalStorage, stage: Path, workspace: Workspace) -> None:
+def test_fetching_what_is_gone(cache: StageCache, storage: Storage, stage: Path, workspace: Workspace) -> None:
     entry = cache.put(ADDRESS, stage, USAGE)
     storage.delete(entry.bundle_key)
     with pytest.raises(ObjectMissing):

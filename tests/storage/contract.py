@@ -1,4 +1,4 @@
-"""What every storage must do. A test class derives from `StorageContract` and gives the fixture `url`."""
+"""What every storage must do. A test class derives from `StorageContract` and gives the fixture `settings`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from meshroom_tasks.errors import ObjectMissing
+from meshroom_tasks.settings import Settings
 from meshroom_tasks.storage import Storage, open_storage
 
 _PROCESSES = multiprocessing.get_context("fork")
@@ -34,14 +35,14 @@ _BAD_KEYS = [
 ]
 
 
-def _racing_put(url: str, key: str, number: int, start: Any, wins: Any) -> None:
-    storage = open_storage(url)
+def _racing_put(settings: Settings, key: str, number: int, start: Any, wins: Any) -> None:
+    storage = open_storage(settings)
     start.wait()
     if storage.put_bytes(key, bytes([number]) * 100_000, if_absent=True):
         wins.put(number)
 
 
-def _put_and_die(url: str, key: str, source: Path, die_after: int) -> None:
+def _put_and_die(settings: Settings, key: str, source: Path, die_after: int) -> None:
     moved = 0
 
     def die_midway(count: int) -> None:
@@ -50,13 +51,13 @@ def _put_and_die(url: str, key: str, source: Path, die_after: int) -> None:
         if moved >= die_after:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    open_storage(url).put_file(key, source, progress=die_midway)
+    open_storage(settings).put_file(key, source, progress=die_midway)
 
 
 class StorageContract:
     @pytest.fixture
-    def storage(self, url: str) -> Storage:
-        return open_storage(url)
+    def storage(self, settings: Settings) -> Storage:
+        return open_storage(settings)
 
     def test_bytes_come_back(self, storage: Storage) -> None:
         assert storage.put_bytes("a/b.bin", b"\0\1\2", media_type="application/octet-stream")
@@ -76,6 +77,30 @@ class StorageContract:
         storage.put_bytes("empty", b"")
         assert storage.get_bytes("empty") == b""
         assert storage.stat("empty").size == 0
+
+    @pytest.mark.parametrize("size", [0, 5, 20_000_003])
+    def test_what_is_written_to_a_sink_comes_back(self, storage: Storage, size: int) -> None:
+        content = os.urandom(size)
+        with storage.create("sunk", media_type="application/x-tar") as sink:
+            for start in range(0, size, 1_234_567):
+                sink.write(content[start : start + 1_234_567])
+            sink.flush()
+            assert storage.stat("sunk") is None
+        assert storage.get_bytes("sunk") == content
+        with storage.create("sunk") as sink:
+            sink.write(b"new")
+        assert storage.get_bytes("sunk") == b"new"
+
+    @pytest.mark.parametrize("size", [0, 5, 20_000_003])
+    def test_nothing_is_stored_when_the_writer_fails(self, storage: Storage, size: int) -> None:
+        storage.put_bytes("before", b"old")
+        for key in ("before", "new"):
+            with pytest.raises(RuntimeError, match="the writer's own"), storage.create(key) as sink:
+                sink.write(bytes(size))
+                raise RuntimeError("the writer's own")
+        assert storage.get_bytes("before") == b"old"
+        assert list(storage.list()) == ["before"]
+        assert storage.remove_abandoned(older_than_seconds=-60) == 0
 
     def test_a_put_replaces(self, storage: Storage) -> None:
         storage.put_bytes("k", b"old")
@@ -165,6 +190,8 @@ class StorageContract:
     def test_bad_keys(self, storage: Storage, tmp_path: Path, key: str) -> None:
         with pytest.raises(ValueError, match="object key"):
             storage.put_bytes(key, b"")
+        with pytest.raises(ValueError, match="object key"), storage.create(key):
+            pass
         with pytest.raises(ObjectMissing):
             storage.get_bytes(key)
         with pytest.raises(ObjectMissing):
@@ -179,9 +206,9 @@ class StorageContract:
         storage.check()
         assert list(storage.list()) == []
 
-    def test_one_of_16_racing_writers_wins(self, storage: Storage, url: str) -> None:
+    def test_one_of_16_racing_writers_wins(self, storage: Storage, settings: Settings) -> None:
         start, wins = _PROCESSES.Event(), _PROCESSES.Queue()
-        writers = [_PROCESSES.Process(target=_racing_put, args=(url, "race/k", n, start, wins)) for n in range(16)]
+        writers = [_PROCESSES.Process(target=_racing_put, args=(settings, "race/k", n, start, wins)) for n in range(16)]
         for writer in writers:
             writer.start()
         start.set()
@@ -194,13 +221,13 @@ class StorageContract:
 
     @pytest.mark.parametrize("before", [None, b"before"])
     def test_kill_in_the_middle_of_a_put(
-        self, storage: Storage, url: str, tmp_path: Path, before: bytes | None
+        self, storage: Storage, settings: Settings, tmp_path: Path, before: bytes | None
     ) -> None:
         source = tmp_path / "source"
         source.write_bytes(os.urandom(20_000_000))
         if before is not None:
             storage.put_bytes("k/x", before)
-        writer = _PROCESSES.Process(target=_put_and_die, args=(url, "k/x", source, 8_000_000))
+        writer = _PROCESSES.Process(target=_put_and_die, args=(settings, "k/x", source, 8_000_000))
         writer.start()
         writer.join(60)
         assert writer.exitcode == -signal.SIGKILL

@@ -8,22 +8,23 @@ from pathlib import Path
 import pytest
 
 from meshroom_tasks.errors import DiskFull, StorageUnavailable
+from meshroom_tasks.settings import Settings, load_settings
 from meshroom_tasks.storage import LocalStorage, open_storage
 from tests.storage.contract import StorageContract
 
 
 class TestLocalStorage(StorageContract):
     @pytest.fixture
-    def url(self, tmp_path: Path) -> str:
-        return (tmp_path / "objects here").as_uri()
+    def settings(self, tmp_path: Path) -> Settings:
+        return load_settings(storage_url=(tmp_path / "objects here").as_uri())
 
 
 @pytest.mark.parametrize(
-    "url", ["", "/srv/objects", "s3://bucket/prefix", "file://host/share", "file:relative", "http://127.0.0.1/"]
+    "url", ["/srv/objects", "file://host/share", "file:relative", "http://127.0.0.1/", "s3:/bucket"]
 )
 def test_other_urls_are_refused(url: str) -> None:
     with pytest.raises(ValueError, match="STORAGE_URL"):
-        open_storage(url)
+        open_storage(load_settings(storage_url=url))
 
 
 def test_there_is_no_url_to_give(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ class Site:
 
     def __post_init__(self) -> None:
         self.store = open_store(self.settings)
-        self.storage = open_storage(self.settings.storage)
+        self.storage = open_storage(self.settings)
         self.parts = Services(
             self.settings,
             self.store,

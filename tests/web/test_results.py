@@ -97,8 +97,12 @@ def test_results_that_storage_has_lost(site: Site, visitor: FlaskClient, job_id:
 
 
 def test_results_kept_elsewhere(site: Site, visitor: FlaskClient, job_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(site.storage, "url", lambda key, *, seconds: f"https://s3.example.com/{key}?sig=1&t={seconds}")
+    def url(key: str, *, seconds: int, **told: str) -> str:
+        return f"https://s3.example.com/{key}?sig=1&t={seconds}"
+
+    monkeypatch.setattr(site.storage, "url", url)
     answer = visitor.get(f"/results/{job_id}/model.glb")
     assert answer.status_code == 307
     assert answer.headers["Location"] == f"https://s3.example.com/results/{job_id}/model.glb?sig=1&t=3600"
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert answer.headers["Cache-Control"] == "no-store"

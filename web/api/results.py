@@ -42,9 +42,11 @@ def open_result(job_id: str, name: str) -> AnyResponse:
 def _download(job_id: str, name: str) -> AnyResponse:
     parts = services()
     result = _find(parts.store.job(job_id).results, name)
-    elsewhere = parts.storage.url(result.key, seconds=_PRESIGNED_SECONDS)
+    elsewhere = parts.storage.url(
+        result.key, seconds=_PRESIGNED_SECONDS, media_type=result.media_type, disposition=_disposition(result)
+    )
     if elsewhere is not None:
-        return redirect(elsewhere, 307)
+        return _fresh(redirect(elsewhere, 307))
     if parts.storage.stat(result.key) is None:
         raise NotFound("this result is no longer kept")
     response = send(
@@ -64,7 +66,17 @@ def _find(results: tuple[ResultFile, ...], name: str) -> ResultFile:
 
 
 def _as_file(response: Response, result: ResultFile) -> Response:
-    shown = result.media_type.startswith(_SHOWN_BY_BROWSERS)
-    response.headers["Content-Disposition"] = f'{"inline" if shown else "attachment"}; filename="{result.name}"'
+    response.headers["Content-Disposition"] = _disposition(result)
     response.headers["Cache-Control"] = "private, no-cache"
     return response
+
+
+def _disposition(result: ResultFile) -> str:
+    shown = result.media_type.startswith(_SHOWN_BY_BROWSERS)
+    return f'{"inline" if shown else "attachment"}; filename="{result.name}"'
+
+
+def _fresh(redirection: AnyResponse) -> AnyResponse:
+    """Not kept by any cache: the address in it expires."""
+    redirection.headers["Cache-Control"] = "no-store"
+    return redirection

@@ -1,0 +1,86 @@
+"""Whole jobs with their objects in S3."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+from tests.deployment import Deployment, deployed, stages_running
+from tests.servers.seaweedfs import SeaweedFS
+
+
+@pytest.fixture(scope="module")
+def on_s3(seaweedfs: SeaweedFS, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    bucket = f"e2e-{uuid.uuid4().hex}"
+    with deployed(tmp_path_factory.mktemp("s3"), **seaweedfs.settings(f"{bucket}/service")) as deployment:
+        yield deployment
+
+
+@pytest.mark.slow
+def test_photos_in_mesh_and_callback_out(on_s3: Deployment, seaweedfs: SeaweedFS) -> None:
+    urls = on_s3.photo_urls()
+    job_id = on_s3.submit(urls)
+    job = on_s3.wait(job_id, seconds=150)
+    assert job["status"] == "completed", job
+    callback = on_s3.receiver.wait(20)
+    assert callback["result_url"] == f"{on_s3.service.url}/results/{job_id}/texturedMesh.obj"
+
+    answer = requests.get(callback["result_url"], timeout=10)
+    assert [hop.status_code for hop in answer.history] == [307]
+    assert answer.url.startswith(seaweedfs.endpoint)
+    assert answer.text.count("\nf ") >= 12
+    for item in job["results"]:
+        assert len(requests.get(item["url"], timeout=10).content) == item["size"]
+    assert not (on_s3.settings.data_dir / "storage").exists(), "nothing is kept beside the bucket"
+
+    before = len(on_s3.ledger())
+    again = on_s3.wait(on_s3.submit(urls), seconds=150)
+    assert again["status"] == "completed"
+    assert len(on_s3.ledger()) == before, "the stage cache is in the bucket too"
+
+
+@pytest.mark.slow
+def test_the_engine_does_not_see_the_keys(on_s3: Deployment, seaweedfs: SeaweedFS) -> None:
+    on_s3.script({"stages": [{"node_type": "CameraInit", "hang": True}]})
+    job_id = on_s3.submit(on_s3.photo_urls(seed=7))
+    on_s3.wait(job_id, until=stages_running("CameraInit"))
+    runs = str(on_s3.settings.workspace)
+    engines = [process for process in on_s3.engine_processes() if runs in " ".join(process.cmdline())]
+    workers = [process for process in psutil.process_iter() if _is_worker(process)]
+    assert engines
+    secret = seaweedfs.owner[1]
+    assert any(secret in _environment(process) for process in workers), "the workers are given the keys"
+    for process in engines:
+        assert "PYTHONPATH" in _environment(process)
+        assert secret not in _environment(process)
+        assert seaweedfs.owner[0] not in _environment(process)
+    cancelled = requests.post(
+        f"{on_s3.service.url}/api/v1/jobs/{job_id}/cancel", headers={"X-API-Key": on_s3.service.api_key}, timeout=10
+    )
+    assert cancelled.ok
+    assert on_s3.wait(job_id)["status"] == "cancelled"
+    on_s3.script({})
+
+
+@pytest.mark.slow
+def test_no_key_and_no_signature_in_any_log(on_s3: Deployment, seaweedfs: SeaweedFS) -> None:
+    for path in (on_s3.settings.data_dir / "logs").glob("*.log"):
+        content = path.read_text(errors="replace")
+        for hidden in (seaweedfs.owner[1], "X-Amz-Signature"):
+            assert hidden not in content, path.name
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    try:
+        return "celery" in process.cmdline()
+    except psutil.Error:
+        return False
+
+
+def _environment(process: psutil.Process) -> str:
+    return Path(f"/proc/{process.pid}/environ").read_text(errors="replace")
