@@ -44,7 +44,7 @@ def best_of(queue: str, now: datetime, limit: int, *columns: sa.ColumnElement[An
             step.not_before.is_(None) | (step.not_before <= now),
             ~same_address,
         )
-        .order_by(step.rank, step.queued_at, step.position, step.chunk)
+        .order_by(step.rank, step.queued_at, step.position, step.chunk, step.id)
         .limit(limit)
     )
 

@@ -120,9 +120,8 @@ step = sa.Table(
     sa.Column("started_at", UtcTime),
     sa.Column("finished_at", UtcTime),
     sa.Index(None, "job_id", "stage"),
-    sa.Index(None, "state", "next_hint_at"),
-    sa.Index(None, "state", "lease_until"),
-    sa.Index("ix_step_turn", "queue", "rank", "queued_at", "position", "chunk", **_where("state = 'ready'")),
+    sa.Index("ix_step_lease", "lease_until", **_where("state = 'running'")),
+    sa.Index("ix_step_turn", "queue", "rank", "queued_at", "position", "chunk", "id", **_where("state = 'ready'")),
     sa.Index("ix_step_waiting_address", "address", **_where("state = 'ready'")),
     # Two jobs that need the same chunk: one computes, the other waits. The database decides which.
     sa.Index(

@@ -136,7 +136,7 @@ class WorkStore(Claims):
         """Take back the steps whose holders fell silent; returns how many."""
         with self.database.snapshot() as connection:
             expired = sa.select(tables.step.c.id, tables.step.c.job_id, tables.step.c.token).where(
-                tables.step.c.state == "running", tables.step.c.lease_until < self._now(connection)
+                in_state("running"), tables.step.c.lease_until < self._now(connection)
             )
             rows: list[Row] = list(connection.execute(expired))
         return sum(self._reclaim(row) for row in rows)

@@ -47,7 +47,7 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 @pytest.fixture(params=["sqlite", "postgres"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of a database with the schema of today and no rows."""
-    yield from _database(request, tmp_path, "migrated", _migrate)
+    yield from _database(request, tmp_path, "migrated", migrated)
 
 
 def _database(
@@ -64,7 +64,7 @@ def _database(
         server.drop_database(made)
 
 
-def _migrate(url: str) -> None:
+def migrated(url: str) -> None:
     database = Database(url)
     database.upgrade()
     database.engine.dispose()

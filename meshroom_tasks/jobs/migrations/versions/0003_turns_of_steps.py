@@ -8,7 +8,10 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-_READY = {"sqlite_where": sa.text("state = 'ready'"), "postgresql_where": sa.text("state = 'ready'")}
+
+def _index(name: str, state: str, *columns: str) -> None:
+    where = sa.text(f"state = '{state}'")
+    op.create_index(name, "step", list(columns), sqlite_where=where, postgresql_where=where)
 
 
 def upgrade() -> None:
@@ -31,11 +34,17 @@ def upgrade() -> None:
             end
         """
     )
-    op.create_index("ix_step_turn", "step", ["queue", "rank", "queued_at", "position", "chunk"], **_READY)
-    op.create_index("ix_step_waiting_address", "step", ["address"], **_READY)
+    _index("ix_step_turn", "ready", "queue", "rank", "queued_at", "position", "chunk", "id")
+    _index("ix_step_waiting_address", "ready", "address")
+    _index("ix_step_lease", "running", "lease_until")
+    op.drop_index("ix_step_state_lease_until", table_name="step")
+    op.drop_index("ix_step_state_next_hint_at", table_name="step")
 
 
 def downgrade() -> None:
+    op.create_index("ix_step_state_next_hint_at", "step", ["state", "next_hint_at"])
+    op.create_index("ix_step_state_lease_until", "step", ["state", "lease_until"])
+    op.drop_index("ix_step_lease", table_name="step")
     op.drop_index("ix_step_waiting_address", table_name="step")
     op.drop_index("ix_step_turn", table_name="step")
     with op.batch_alter_table("step") as batch_op:
