@@ -63,7 +63,7 @@ class Claims(Flow):
             return None  # Its end will announce those who wait; the next look at the queue passes over them.
 
     def _start_job(self, connection: sa.Connection, step: Row) -> None:
-        """The job is running from its first claim. Where another transaction holds its row, the next claim sees to it."""
+        """The job runs from its first claim. Where another transaction holds its row, the next claim sees to it."""
         queued = sa.select(tables.job.c.id).where(tables.job.c.id == step.job_id, tables.job.c.status == "queued")
         if connection.execute(queued.with_for_update(skip_locked=True)).first() is not None:
             self._update_job(connection, step.job_id, status="running", started_at=self._now(connection))

@@ -14,6 +14,8 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -37,6 +39,8 @@ class PostgresServer:
         self._numbers = itertools.count(1)
         self._templates: dict[str, str] = {}
         self._process: subprocess.Popen[bytes] | None = None
+        # The server ends with the thread that started it; this one lasts as long as the tests.
+        self._starter = ThreadPoolExecutor(max_workers=1)
 
     def url(self, database: str) -> str:
         return f"postgresql://service:secret@127.0.0.1:{self._port}/{database}"
@@ -56,7 +60,8 @@ class PostgresServer:
         given = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         command = [str(self._binaries / "postgres"), "-D", str(self._data), *given]
         with (self._folder / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(_as_user(command), stdout=log, stderr=log, cwd=self._folder)
+            start = partial(subprocess.Popen, _as_user(command), stdout=log, stderr=log, cwd=self._folder)
+            self._process = self._starter.submit(start).result()
         deadline = time.monotonic() + _START_SECONDS
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -68,6 +73,10 @@ class PostgresServer:
         if self._process is not None:
             self._process.send_signal(signal.SIGQUIT if immediately else signal.SIGINT)
             self._process.wait(_START_SECONDS)
+
+    def close(self) -> None:
+        self.stop(immediately=True)
+        self._starter.shutdown()
 
     def restart(self, *, immediately: bool = True, seconds_away: float = 0.0) -> None:
         self.stop(immediately=immediately)
@@ -117,7 +126,7 @@ def postgres() -> Iterator[PostgresServer]:
         server.start()
         yield server
     finally:
-        server.stop(immediately=True)
+        server.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -148,6 +157,6 @@ def _unprivileged() -> str:
 
 
 def _as_user(command: list[str]) -> list[str]:
-    """Ends with the process that started it, and runs as an unprivileged user where this one is root."""
+    """Ends with the thread that started it, and runs as an unprivileged user where this one is root."""
     user = ["--reuid", _unprivileged(), "--clear-groups"] if os.geteuid() == 0 else []
     return ["setpriv", *user, "--pdeathsig", "QUIT", *command]
