@@ -21,7 +21,7 @@ from meshroom_tasks.jobs.database import Database, DatabaseUnavailable
 from meshroom_tasks.jobs.records import Work
 from meshroom_tasks.jobs.store import JobStore
 
-from .conftest import GRAPH, PHOTOS, RESULTS, entry_for
+from .conftest import GRAPH, PHOTOS, RESULTS, entry_for, new_job
 
 LEASE = 1.0
 
@@ -77,6 +77,7 @@ def meddle(url: str, _ledger: Path, seed: int) -> None:
     store, dice = open_store(url), random.Random(seed)
     acts: tuple[Callable[[str], object], ...] = (
         store.cancel,
+        lambda _: store.cancel(store.submit(new_job())),
         store.requeue,
         lambda job_id: store.requeue(job_id, "Left"),
         lambda job_id: store.redeliver(job_id, dice.choice(store.deliveries(job_id)).id),
