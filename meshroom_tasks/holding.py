@@ -31,15 +31,20 @@ class StepFailed(Exception):
 
 
 class Holding:
-    """The holder's side of a claim; fulfils `engine.Watch`."""
+    """The holder's side of a claim; fulfils `engine.Watch`.
 
-    def __init__(self, store: JobStore, work: Work, live_log: LiveLog, heartbeat_seconds: float) -> None:
+    `claim_begun`: the monotonic time before the store was asked; the lease began then at the earliest.
+    """
+
+    def __init__(
+        self, store: JobStore, work: Work, live_log: LiveLog, heartbeat_seconds: float, claim_begun: float
+    ) -> None:
         self.work = work
         self._store = store
         self._log = live_log
         self._every = heartbeat_seconds
         self._lease = store.timing.lease.total_seconds() * _MARGIN
-        self._held_until = time.monotonic() + self._lease
+        self._held_until = claim_begun + self._lease
         self._reason: ServiceError | None = None
         self._progress = 0.0
         self._warned: list[str] = []
@@ -97,17 +102,18 @@ class Holding:
 def hold(
     store: JobStore, storage: Storage, step_id: str, worker: str, heartbeat_seconds: float
 ) -> Iterator[Holding | None]:
-    """Claim the step for the length of the block; None: it is done, cancelled, another's, or not yet due.
+    """Claim the best step of the hinted one's queue for the length of the block; None: there is none to take now.
 
     An exception that leaves the block fails the step, or has it tried again, as its policy says; SystemExit, by which
     a worker is told to stop, gives it back.
     """
+    begun = time.monotonic()
     work = store.claim(step_id, worker)
     if work is None:
         yield None
         return
     live_log = LiveLog(storage, work.job_id, work.node or work.kind, work.chunk)
-    holding = Holding(store, work, live_log, heartbeat_seconds)
+    holding = Holding(store, work, live_log, heartbeat_seconds, begun)
     with bound(job_id=work.job_id, request_id=work.request_id, stage=work.node or work.kind, chunk=work.chunk):
         live_log.write(f"--- attempt {work.attempt} on {worker}, job {work.job_id}, request {work.request_id}")
         log.info("step started", attempt=work.attempt)

@@ -80,6 +80,12 @@ class Settings(BaseSettings):
     # Where things are kept
     data_dir: Path = Path("data")
     database_url: str = ""
+    database_pool_size: int = 10
+    """Largest number of connections of one process; they are made as they are needed. These five: PostgreSQL only."""
+    database_pool_timeout_seconds: float = 10.0
+    database_connect_timeout_seconds: int = 5
+    database_statement_timeout_seconds: float = 30.0
+    database_lock_timeout_seconds: float = 10.0
     storage_url: str = ""
     workspace_dir: Path | None = None
     pipelines_dir: Path = PROJECT / "pipelines"

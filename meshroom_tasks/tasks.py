@@ -29,9 +29,15 @@ log = logger(__name__)
 
 StepBody = Callable[[Service, Holding], None]
 
+_BODIES: dict[str, StepBody] = {}
+
 
 def step_task(body: StepBody) -> Task:
-    """Register `body` as the task that runs steps of the kind that it is named after."""
+    """Register `body` for steps of the kind that it is named after, and a task of that name that says there is one.
+
+    The task runs whichever step of the same queue comes first; that one may be of another kind.
+    """
+    _BODIES[body.__name__] = body
 
     @app.task(name=body.__name__, bind=True, throws=(StepFailed,))
     def run(task: Task, step_id: str) -> None:
@@ -40,7 +46,7 @@ def step_task(body: StepBody) -> Task:
         try:
             with hold(service.store, service.storage, step_id, worker, every) as holding:
                 if holding is not None:
-                    body(service, holding)
+                    _BODIES[holding.work.kind](service, holding)
         finally:
             flush(service.store)
 

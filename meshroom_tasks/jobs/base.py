@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,10 +18,6 @@ from meshroom_tasks.jobs.states import StepEvent, sources, target
 
 Row = sa.Row[Any]
 Clock = Callable[[], datetime]
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 def new_token() -> str:
@@ -38,7 +34,11 @@ class Timing:
 
 
 class StoreBase:
-    """Base of the parts of the store; every public method of a part is one transaction."""
+    """Base of the parts of the store; every public method of a part is one transaction.
+
+    Locks are taken in one order, so that no two transactions wait for each other: the job's row, then rows of its
+    steps and deliveries. A claim and a heartbeat lock nothing but one step, and wait for nobody while they hold it.
+    """
 
     def __init__(
         self,
@@ -46,12 +46,16 @@ class StoreBase:
         *,
         timing: Timing = Timing(),
         base_url: str = "http://127.0.0.1:8000",
-        clock: Clock = utc_now,
+        clock: Clock | None = None,
     ) -> None:
         self.database = database
         self.timing = timing
         self.base_url = base_url
-        self.now = clock
+        self._clock = clock
+
+    def _now(self, connection: sa.Connection) -> datetime:
+        """The database's time, unless a clock was given."""
+        return self._clock() if self._clock is not None else self.database.now(connection)
 
     def _lock_job(self, connection: sa.Connection, job_id: str) -> Row:
         """The job's row, held until the transaction ends: whoever changes a job's steps holds it."""
@@ -62,9 +66,12 @@ class StoreBase:
             raise NotFound("there is no such job", job_id=job_id)
         return found
 
+    def _read_job(self, connection: sa.Connection, job_id: str) -> Row:
+        return connection.execute(sa.select(tables.job).where(tables.job.c.id == job_id)).one()
+
     def _update_job(self, connection: sa.Connection, job_id: str, **values: Any) -> None:
         connection.execute(
-            sa.update(tables.job).where(tables.job.c.id == job_id).values(updated_at=self.now(), **values)
+            sa.update(tables.job).where(tables.job.c.id == job_id).values(updated_at=self._now(connection), **values)
         )
 
     def _open_steps(self, connection: sa.Connection, job: Row, *which: sa.ColumnElement[bool]) -> None:
@@ -72,7 +79,7 @@ class StoreBase:
         opened = connection.execute(
             moving(StepEvent.OPEN)
             .where(tables.step.c.job_id == job.id, *which)
-            .values(not_before=None, hints=0, next_hint_at=self.now() + self.timing.hint)
+            .values(not_before=None, hints=0, next_hint_at=self._now(connection) + self.timing.hint)
             .returning(tables.step)
         ).all()
         for step in sorted(opened, key=lambda step: step.chunk):
@@ -110,7 +117,7 @@ class StoreBase:
         connection.execute(
             moving(StepEvent.CANCEL)
             .where(tables.step.c.job_id == job_id, tables.step.c.state != "running")
-            .values(next_hint_at=None, finished_at=self.now())
+            .values(next_hint_at=None, finished_at=self._now(connection))
         )
 
 

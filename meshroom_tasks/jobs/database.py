@@ -1,10 +1,13 @@
-"""The one place that knows which database there is: connections, transactions, schema."""
+"""The one place that knows which database there is: connections, transactions, clock, schema."""
 
 from __future__ import annotations
 
 import fcntl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,17 @@ from alembic.script import ScriptDirectory
 from meshroom_tasks.errors import PATIENTLY, ServiceError
 
 _BUSY_SECONDS = 30
+_MIGRATION_KEY = 0x6D657368  # "mesh": the advisory lock that migrations of one database share.
+_NOW = "now of this transaction"
+
+# A host that vanished without a word is noticed well within a lease.
+_KEEPALIVE = {
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
 
 
 class DatabaseUnavailable(ServiceError):
@@ -29,15 +43,34 @@ class SchemaOutdated(DatabaseUnavailable):
     code = "database_schema_outdated"
 
 
-class Database:
-    """`transaction` for everything that writes, `snapshot` for what only reads."""
+@dataclass(frozen=True)
+class Limits:
+    """Of one process: its largest number of connections to a server, and how many seconds it waits for what."""
 
-    def __init__(self, url: str) -> None:
-        self._url = sa.make_url(url)
-        self.engine = sa.create_engine(self._url, hide_parameters=True, **self._options())
+    pool_size: int = 10
+    pool_seconds: float = 10.0
+    connect_seconds: int = 5
+    statement_seconds: float = 30.0
+    lock_seconds: float = 10.0
+
+
+class Database:
+    """`transaction` for everything that writes, `snapshot` for what only reads.
+
+    `url` is one of SQLAlchemy's; `postgresql://` and `postgres://` mean PostgreSQL through psycopg.
+    """
+
+    def __init__(self, url: str, limits: Limits = Limits()) -> None:
+        self._url = _with_driver(sa.make_url(url))
+        self.engine = sa.create_engine(self._url, hide_parameters=True, **self._options(limits))
         if self.is_sqlite:
             sa.event.listen(self.engine, "connect", _configure_sqlite)
             sa.event.listen(self.engine, "begin", _begin_sqlite)
+            self._reading = self.engine
+        else:
+            sa.event.listen(self.engine, "begin", _forget_time)
+            self._reading = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        self._writing = self.engine.execution_options(writes=True)
 
     @property
     def is_sqlite(self) -> bool:
@@ -49,21 +82,34 @@ class Database:
 
         On SQLite it takes the write lock at once, so that it never fails half-way for want of it.
         """
-        with self._translated(), self.engine.execution_options(writes=True).begin() as connection:
+        with self._translated(), self._writing.begin() as connection:
             yield connection
 
     @contextmanager
     def snapshot(self) -> Iterator[sa.Connection]:
-        with self._translated(), self.engine.begin() as connection:
+        """All that is read in the block is of one moment."""
+        with self._translated(), self._reading.begin() as connection:
             yield connection
+
+    def now(self, connection: sa.Connection) -> datetime:
+        """The time at which the transaction first asked, by the clock that all who use the database share.
+
+        Leases compare times that different machines wrote; a server's own clock is the same for all of them.
+        """
+        if self.is_sqlite:
+            return datetime.now(UTC)
+        if _NOW not in connection.info:
+            connection.info[_NOW] = connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
+        found: datetime = connection.info[_NOW]
+        return found.astimezone(UTC)
 
     def ping(self) -> None:
         with self.snapshot() as connection:
             connection.execute(sa.text("select 1"))
 
-    def upgrade(self) -> None:
-        """Bring the schema to this version's. Processes that start together take turns."""
-        with self._migration_lock():
+    def upgrade(self, *, seconds: float = 300.0) -> None:
+        """Bring the schema to this version's. Processes that start together take turns, for up to `seconds`."""
+        with self._translated(), self._migration_lock(seconds):
             if not self.is_current():
                 command.upgrade(self._alembic(), "head")
 
@@ -74,11 +120,13 @@ class Database:
 
     def require_current(self) -> None:
         if not self.is_current():
-            raise SchemaOutdated("the database schema is not that of this version; run the migrations first")
+            raise SchemaOutdated(
+                "the database schema is not that of this version; run: python -m meshroom_tasks.jobs.migrate"
+            )
 
-    def _options(self) -> dict[str, Any]:
+    def _options(self, limits: Limits) -> dict[str, Any]:
         if not self.is_sqlite:
-            return {"pool_pre_ping": True}
+            return _server_options(limits, str(self._url.query.get("options", "")))
         if self._url.database and self._url.database != ":memory:":
             Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
         return {"connect_args": {"timeout": _BUSY_SECONDS}}
@@ -90,20 +138,65 @@ class Database:
         return config
 
     @contextmanager
-    def _migration_lock(self) -> Iterator[None]:
-        if not self.is_sqlite or not self._url.database:
-            yield
-            return
-        with Path(f"{self._url.database}.migration").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    def _migration_lock(self, seconds: float) -> Iterator[None]:
+        if not self.is_sqlite:
+            with self.engine.connect() as connection:
+                _take_turn(connection.execution_options(isolation_level="AUTOCOMMIT"), seconds)
+                yield
+                connection.execute(sa.select(sa.func.pg_advisory_unlock(_MIGRATION_KEY)))
+        elif self._url.database:
+            with Path(f"{self._url.database}.migration").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield
+        else:
             yield
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
+        """Deadlocks, time-outs and refused connections come as OperationalError; a lost one may come as either."""
         try:
             yield
-        except sa.exc.OperationalError as error:
+        except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
             raise DatabaseUnavailable("the job database cannot be used right now; try again in a moment") from error
+
+
+def _with_driver(url: sa.URL) -> sa.URL:
+    return url.set(drivername="postgresql+psycopg") if url.drivername in ("postgres", "postgresql") else url
+
+
+def _server_options(limits: Limits, options: str) -> dict[str, Any]:
+    session = {
+        "statement_timeout": round(limits.statement_seconds * 1000),
+        "lock_timeout": round(limits.lock_seconds * 1000),
+        # A holder of locks that hangs must not hang the others.
+        "idle_in_transaction_session_timeout": round(limits.statement_seconds * 2000),
+    }
+    return {
+        "pool_size": limits.pool_size,
+        "max_overflow": 0,
+        "pool_timeout": limits.pool_seconds,
+        "pool_pre_ping": True,
+        "pool_use_lifo": True,
+        "connect_args": {
+            "connect_timeout": limits.connect_seconds,
+            "application_name": "meshroom-tasks",
+            "options": " ".join([options, *(f"-c {name}={value}" for name, value in session.items())]).strip(),
+            **_KEEPALIVE,
+        },
+    }
+
+
+def _take_turn(connection: sa.Connection, seconds: float) -> None:
+    """Raises DatabaseUnavailable when another process still migrates after that time."""
+    deadline = time.monotonic() + seconds
+    while not connection.execute(sa.select(sa.func.pg_try_advisory_lock(_MIGRATION_KEY))).scalar_one():
+        if time.monotonic() > deadline:
+            raise DatabaseUnavailable(f"another process has been migrating the database for {seconds:.0f} s")
+        time.sleep(0.2)
+
+
+def _forget_time(connection: sa.Connection) -> None:
+    connection.info.pop(_NOW, None)
 
 
 def _configure_sqlite(connection: Any, _record: object) -> None:

@@ -12,6 +12,7 @@ from meshroom_tasks.errors import NotFound
 from meshroom_tasks.jobs import tables
 from meshroom_tasks.jobs.base import Row, StoreBase, new_token
 from meshroom_tasks.jobs.records import AttemptView, DeliveryStatus, DeliveryView
+from meshroom_tasks.jobs.retries import briefly, patiently
 
 _LEASE = timedelta(seconds=90)
 
@@ -29,26 +30,32 @@ class DueDelivery:
 
 
 class Deliveries(StoreBase):
+    @briefly
     def claim_delivery(self, delivery_id: str) -> DueDelivery | None:
         """Take the delivery if it is due; None when it is not, or when another worker is at it."""
-        now, token = self.now(), new_token()
-        free = tables.delivery.c.lease_until.is_(None) | (tables.delivery.c.lease_until < now)
+        token = new_token()
         with self.database.transaction() as connection:
+            now = self._now(connection)
             row = connection.execute(
-                sa.update(tables.delivery)
+                sa.select(tables.delivery)
                 .where(
                     tables.delivery.c.id == delivery_id,
                     tables.delivery.c.status == "pending",
                     tables.delivery.c.next_attempt_at <= now,
-                    free,
+                    tables.delivery.c.lease_until.is_(None) | (tables.delivery.c.lease_until < now),
                 )
-                .values(token=token, lease_until=now + _LEASE, next_hint_at=now + _LEASE)
-                .returning(tables.delivery)
+                .with_for_update(skip_locked=True)
             ).one_or_none()
-        if row is None:
-            return None
+            if row is None:
+                return None
+            connection.execute(
+                sa.update(tables.delivery)
+                .where(tables.delivery.c.id == delivery_id)
+                .values(token=token, lease_until=now + _LEASE, next_hint_at=now + _LEASE)
+            )
         return DueDelivery(row.id, row.job_id, row.url, row.body, row.attempts + 1, token)
 
+    @patiently
     def record_attempt(
         self, due: DueDelivery, attempt: AttemptView, status: DeliveryStatus, next_attempt_at: datetime | None
     ) -> bool:
@@ -80,6 +87,7 @@ class Deliveries(StoreBase):
                 )
         return bool(kept)
 
+    @briefly
     def deliveries(self, job_id: str) -> tuple[DeliveryView, ...]:
         with self.database.snapshot() as connection:
             if connection.execute(sa.select(tables.job.c.id).where(tables.job.c.id == job_id)).first() is None:
@@ -91,10 +99,11 @@ class Deliveries(StoreBase):
             ).all()
             return tuple(_delivery_view(connection, row) for row in rows)
 
+    @briefly
     def redeliver(self, job_id: str, delivery_id: str) -> DeliveryView:
         """Send it again from the start of the schedule, whatever became of it; same id, new timestamp."""
-        now = self.now()
         with self.database.transaction() as connection:
+            job, now = self._lock_job(connection, job_id), self._now(connection)
             row = connection.execute(
                 sa.update(tables.delivery)
                 .where(tables.delivery.c.id == delivery_id, tables.delivery.c.job_id == job_id)
@@ -110,7 +119,7 @@ class Deliveries(StoreBase):
             ).one_or_none()
             if row is None:
                 raise NotFound("the job has no such delivery", job_id=job_id, delivery_id=delivery_id)
-            self._announce_delivery(connection, self._lock_job(connection, job_id), delivery_id)
+            self._announce_delivery(connection, job, delivery_id)
             return _delivery_view(connection, row)
 
 

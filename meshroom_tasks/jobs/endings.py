@@ -38,13 +38,13 @@ class Endings(StoreBase):
 
     def _end(self, connection: sa.Connection, job: Row, status: JobStatus, **values: Any) -> None:
         self._cancel_waiting_steps(connection, job.id)
-        self._update_job(connection, job.id, status=status, finished_at=self.now(), **values)
+        self._update_job(connection, job.id, status=status, finished_at=self._now(connection), **values)
 
     def _notify(self, connection: sa.Connection, job: Row, body: Mapping[str, Any]) -> None:
         if job.callback_url is None:
             return
         delivery_id = f"msg_{uuid.uuid4().hex}"
-        now = self.now()
+        now = self._now(connection)
         connection.execute(
             sa.insert(tables.delivery).values(
                 id=delivery_id,

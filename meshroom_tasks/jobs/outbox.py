@@ -10,8 +10,11 @@ import sqlalchemy as sa
 
 from meshroom_tasks.jobs import tables
 from meshroom_tasks.jobs.base import StoreBase
+from meshroom_tasks.jobs.queueing import best_of, in_state
 
 _TAKEN = timedelta(seconds=30)
+_RENEWED_AT_ONCE = 50
+"""More than there are idle workers of one queue; what comes after is announced as these are taken."""
 
 
 @dataclass(frozen=True)
@@ -31,28 +34,25 @@ class Hint:
 class Outbox(StoreBase):
     def take_hints(self, limit: int = 100) -> tuple[Hint, ...]:
         """Hints to send now. They come back after half a minute unless `drop_hints` says that they were sent."""
-        now = self.now()
-        free = tables.outbox.c.taken_until.is_(None) | (tables.outbox.c.taken_until < now)
-        chosen = (
-            sa.select(tables.outbox.c.id)
-            .where(free)
-            .order_by(tables.outbox.c.id)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-        )
         with self.database.snapshot() as connection:
-            if connection.execute(sa.select(tables.outbox.c.id).where(free).limit(1)).first() is None:
+            if connection.execute(sa.select(tables.outbox.c.id).where(self._free(connection)).limit(1)).first() is None:
                 return ()
         with self.database.transaction() as connection:
             rows = connection.execute(
-                sa.update(tables.outbox)
-                .where(tables.outbox.c.id.in_(chosen.scalar_subquery()))
-                .values(taken_until=now + _TAKEN)
-                .returning(tables.outbox)
+                sa.select(tables.outbox)
+                .where(self._free(connection))
+                .order_by(tables.outbox.c.id)
+                .limit(limit)
+                .with_for_update(skip_locked=True)
             ).all()
+            connection.execute(
+                sa.update(tables.outbox)
+                .where(tables.outbox.c.id.in_([row.id for row in rows]))
+                .values(taken_until=self._now(connection) + _TAKEN)
+            )
         return tuple(
             Hint(row.id, row.task, row.subject, row.queue, row.label, row.priority, row.job_id, row.request_id)
-            for row in sorted(rows, key=lambda row: row.id)
+            for row in rows
         )
 
     def drop_hints(self, ids: Sequence[int]) -> None:
@@ -67,60 +67,59 @@ class Outbox(StoreBase):
                 connection.execute(sa.update(tables.outbox).where(tables.outbox.c.id.in_(ids)).values(taken_until=None))
 
     def renew_hints(self) -> int:
-        """Announce again every step and delivery that is due and that nobody took; returns how many.
+        """Announce again what is due and was not taken; returns how many hints that made.
 
-        A message may be lost with the worker that held it, or purged: the state in SQL is what counts. Each further
-        hint for the same step waits twice as long, so that a long queue is not flooded.
+        A message may be lost with the worker that held it, or purged: the state in SQL is what counts. Any hint leads
+        to the best step of its queue, so only the first few of a queue are announced again, however long it is, and
+        each further hint for the same step waits twice as long.
         """
-        now = self.now()
         with self.database.snapshot() as connection:
-            step_ids = connection.scalars(
-                sa.select(tables.step.c.id).where(tables.step.c.state == "ready", tables.step.c.next_hint_at <= now)
+            queues = connection.scalars(sa.select(tables.step.c.queue).where(in_state("ready")).distinct()).all()
+        return sum(self._renew_steps(queue) for queue in queues) + self._renew_deliveries()
+
+    def _renew_steps(self, queue: str) -> int:
+        with self.database.transaction() as connection:
+            now = self._now(connection)
+            first = best_of(queue, now, _RENEWED_AT_ONCE, tables.step.c.id)
+            steps = connection.execute(
+                sa.select(tables.step)
+                .where(tables.step.c.id.in_(connection.scalars(first).all()), tables.step.c.next_hint_at <= now)
+                .where(in_state("ready"))
+                .with_for_update(skip_locked=True)
             ).all()
-            delivery_ids = connection.scalars(
-                sa.select(tables.delivery.c.id).where(
+            for step in steps:
+                wait = min(self.timing.hint * 2 ** min(step.hints + 1, 16), self.timing.longest_hint)
+                connection.execute(
+                    sa.update(tables.step)
+                    .where(tables.step.c.id == step.id)
+                    .values(next_hint_at=now + wait, hints=step.hints + 1)
+                )
+                self._announce(connection, self._read_job(connection, step.job_id), step)
+            return len(steps)
+
+    def _renew_deliveries(self) -> int:
+        with self.database.transaction() as connection:
+            now = self._now(connection)
+            due = connection.execute(
+                sa.select(tables.delivery)
+                .where(
                     tables.delivery.c.status == "pending",
                     tables.delivery.c.next_attempt_at <= now,
                     tables.delivery.c.next_hint_at <= now,
                 )
+                .order_by(tables.delivery.c.next_attempt_at)
+                .limit(_RENEWED_AT_ONCE)
+                .with_for_update(skip_locked=True)
             ).all()
-        return sum(self._renew_step(step_id) for step_id in step_ids) + sum(
-            self._renew_delivery(delivery_id) for delivery_id in delivery_ids
-        )
-
-    def _renew_step(self, step_id: str) -> bool:
-        now = self.now()
-        with self.database.transaction() as connection:
-            step = connection.execute(
-                sa.select(tables.step).where(
-                    tables.step.c.id == step_id, tables.step.c.state == "ready", tables.step.c.next_hint_at <= now
+            for row in due:
+                connection.execute(
+                    sa.update(tables.delivery)
+                    .where(tables.delivery.c.id == row.id)
+                    .values(next_hint_at=now + self.timing.hint)
                 )
-            ).one_or_none()
-            if step is None:
-                return False
-            wait = min(self.timing.hint * 2 ** min(step.hints + 1, 16), self.timing.longest_hint)
-            connection.execute(
-                sa.update(tables.step)
-                .where(tables.step.c.id == step_id)
-                .values(next_hint_at=now + wait, hints=step.hints + 1)
-            )
-            self._announce(connection, self._lock_job(connection, step.job_id), step)
-            return True
+                self._announce_delivery(connection, self._read_job(connection, row.job_id), row.id)
+            return len(due)
 
-    def _renew_delivery(self, delivery_id: str) -> bool:
-        now = self.now()
-        with self.database.transaction() as connection:
-            job_id = connection.execute(
-                sa.update(tables.delivery)
-                .where(
-                    tables.delivery.c.id == delivery_id,
-                    tables.delivery.c.status == "pending",
-                    tables.delivery.c.next_hint_at <= now,
-                )
-                .values(next_hint_at=now + self.timing.hint)
-                .returning(tables.delivery.c.job_id)
-            ).scalar_one_or_none()
-            if job_id is None:
-                return False
-            self._announce_delivery(connection, self._lock_job(connection, job_id), delivery_id)
-            return True
+    def _free(self, connection: sa.Connection) -> sa.ColumnElement[bool]:
+        taken_until = tables.outbox.c.taken_until
+        return taken_until.is_(None) | (taken_until < self._now(connection))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from meshroom_tasks.jobs.base import Timing
-from meshroom_tasks.jobs.database import Database
+from meshroom_tasks.jobs.database import Database, Limits
 from meshroom_tasks.jobs.deliveries import Deliveries
 from meshroom_tasks.jobs.outbox import Outbox
 from meshroom_tasks.jobs.submission import Submission
@@ -20,10 +20,22 @@ class JobStore(Submission, WorkStore, Deliveries, Outbox, Views):
 
 def open_store(settings: Settings) -> JobStore:
     """The store of this deployment. SQLite is brought up to date here; a server's schema is only checked."""
-    database = Database(settings.database)
+    database = open_database(settings)
     if database.is_sqlite:
         database.upgrade()
     else:
         database.require_current()
     timing = Timing(lease=timedelta(seconds=settings.lease_seconds), hint=timedelta(seconds=settings.hint_seconds))
     return JobStore(database, timing=timing, base_url=settings.base_url)
+
+
+def open_database(settings: Settings) -> Database:
+    """The database of this deployment, whatever its schema. Nothing is connected yet."""
+    limits = Limits(
+        pool_size=settings.database_pool_size,
+        pool_seconds=settings.database_pool_timeout_seconds,
+        connect_seconds=settings.database_connect_timeout_seconds,
+        statement_seconds=settings.database_statement_timeout_seconds,
+        lock_seconds=settings.database_lock_timeout_seconds,
+    )
+    return Database(settings.database, limits)

@@ -10,15 +10,27 @@ from meshroom_tasks.errors import Conflict, RequestRefused
 from meshroom_tasks.jobs import tables
 from meshroom_tasks.jobs.base import Row, moving, new_token
 from meshroom_tasks.jobs.flow import Flow
-from meshroom_tasks.jobs.records import NewJob
+from meshroom_tasks.jobs.queueing import turn
+from meshroom_tasks.jobs.records import NewJob, StepKind
+from meshroom_tasks.jobs.retries import briefly
 from meshroom_tasks.jobs.states import ENDED, StepEvent, downstream_of
+
+_KINDS: tuple[StepKind, ...] = ("ingest", "plan", "results")
 
 
 class Submission(Flow):
     def submit(self, new: NewJob) -> str:
         """Record the job, its first step and the hint for it; returns the job's id."""
-        job_id, now = str(uuid.uuid4()), self.now()
+        job_id = str(uuid.uuid4())
+        self._record(job_id, new)
+        return job_id
+
+    @briefly
+    def _record(self, job_id: str, new: NewJob) -> None:
         with self.database.transaction() as connection:
+            if connection.execute(sa.select(tables.job.c.id).where(tables.job.c.id == job_id)).first() is not None:
+                return  # Recorded by an attempt whose acknowledgement was lost.
+            now = self._now(connection)
             connection.execute(
                 sa.insert(tables.job).values(
                     id=job_id,
@@ -35,15 +47,16 @@ class Submission(Flow):
                     callback_url=new.callback_url,
                 )
             )
-            for kind in ("ingest", "plan", "results"):
+            job = self._lock_job(connection, job_id)
+            for kind in _KINDS:
                 connection.execute(
                     sa.insert(tables.step).values(
-                        id=new_token(), job_id=job_id, kind=kind, queue="ingest", state="blocked"
+                        id=new_token(), job_id=job_id, kind=kind, queue="ingest", state="blocked", **turn(job, kind)
                     )
                 )
-            self._open_next(connection, self._lock_job(connection, job_id))
-        return job_id
+            self._open_next(connection, job)
 
+    @briefly
     def cancel(self, job_id: str) -> None:
         """Nothing of the job starts any more; it is cancelled once what runs has stopped."""
         with self.database.transaction() as connection:
@@ -54,6 +67,7 @@ class Submission(Flow):
             self._cancel_waiting_steps(connection, job_id)
             self._cancel_job_if_idle(connection, job)
 
+    @briefly
     def requeue(self, job_id: str, from_stage: str | None = None) -> None:
         """Run an ended job again; what was finished before `from_stage` is kept.
 
@@ -83,6 +97,7 @@ class Submission(Flow):
             )
             self._open_next(connection, self._lock_job(connection, job_id))
 
+    @briefly
     def delete(self, job_id: str) -> None:
         """Forget an ended job and its deliveries."""
         with self.database.transaction() as connection:

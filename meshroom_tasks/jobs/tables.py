@@ -41,6 +41,10 @@ def _job_id(**options: Any) -> sa.Column[str]:
     return sa.Column("job_id", sa.String(36), sa.ForeignKey("job.id", ondelete="CASCADE"), nullable=False, **options)
 
 
+def _where(condition: str) -> dict[str, Any]:
+    return {"sqlite_where": sa.text(condition), "postgresql_where": sa.text(condition)}
+
+
 job = sa.Table(
     "job",
     metadata,
@@ -95,6 +99,10 @@ step = sa.Table(
     sa.Column("stage", sa.String(128)),
     sa.Column("chunk", sa.Integer, nullable=False, default=0),
     sa.Column("queue", sa.String(64), nullable=False),
+    # Whose turn it is: copied from job and stage, so that one index holds the queue in its order.
+    sa.Column("rank", sa.Integer, nullable=False),
+    sa.Column("queued_at", UtcTime, nullable=False),
+    sa.Column("position", sa.Integer, nullable=False),
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False, default=0),
     sa.Column("token", sa.String(32)),
@@ -112,15 +120,15 @@ step = sa.Table(
     sa.Column("started_at", UtcTime),
     sa.Column("finished_at", UtcTime),
     sa.Index(None, "job_id", "stage"),
-    sa.Index(None, "state", "next_hint_at"),
-    sa.Index(None, "state", "lease_until"),
+    sa.Index("ix_step_lease", "lease_until", **_where("state = 'running'")),
+    sa.Index("ix_step_turn", "queue", "rank", "queued_at", "position", "chunk", "id", **_where("state = 'ready'")),
+    sa.Index("ix_step_waiting_address", "address", **_where("state = 'ready'")),
     # Two jobs that need the same chunk: one computes, the other waits. The database decides which.
     sa.Index(
         "ux_step_running_address",
         "address",
         unique=True,
-        sqlite_where=sa.text("state = 'running'"),
-        postgresql_where=sa.text("state = 'running'"),
+        **_where("state = 'running'"),
     ),
 )
 

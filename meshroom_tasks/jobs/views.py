@@ -24,12 +24,14 @@ from meshroom_tasks.jobs.records import (
     StepState,
     Usage,
 )
+from meshroom_tasks.jobs.retries import briefly
 from meshroom_tasks.jobs.states import ENDED
 
 _FIXED_BEFORE = ("ingest", "plan")
 
 
 class Views(StoreBase):
+    @briefly
     def job(self, job_id: str) -> JobView:
         with self.database.snapshot() as connection:
             row = connection.execute(sa.select(tables.job).where(tables.job.c.id == job_id)).one_or_none()
@@ -37,6 +39,7 @@ class Views(StoreBase):
                 raise NotFound("there is no such job", job_id=job_id)
             return self._view(connection, row)
 
+    @briefly
     def jobs(
         self,
         *,
@@ -80,7 +83,7 @@ class Views(StoreBase):
         progress = 1.0 if job.status == "completed" else done
         left = None
         if job.status == "running" and job.started_at is not None:
-            left = seconds_left(progress, (self.now() - job.started_at).total_seconds())
+            left = seconds_left(progress, (self._now(connection) - job.started_at).total_seconds())
         return JobView(
             id=job.id,
             status=job.status,

@@ -1,4 +1,4 @@
-"""What a worker does to a step: claim, heartbeat, finish, fail; and what the sweeper does when a worker is gone.
+"""What the holder of a step says of it: heartbeat, finish, fail; and what the sweeper does when a worker is gone.
 
 A claim hands out a fencing token; every later word about the step is accepted only with the current one, so that a
 holder that was given up can neither finish nor fail what another has taken over.
@@ -15,60 +15,26 @@ import sqlalchemy as sa
 from meshroom_tasks.errors import Draining, JobCancelled, LeaseLost, ServiceError, WorkerLost
 from meshroom_tasks.jobs import tables
 from meshroom_tasks.jobs.base import Row, error_json, moving, new_token
-from meshroom_tasks.jobs.flow import Flow
+from meshroom_tasks.jobs.claims import Claims
+from meshroom_tasks.jobs.queueing import in_state, turn
 from meshroom_tasks.jobs.records import Entry, ErrorView, Photo, PlannedWork, ResultFile, Work
+from meshroom_tasks.jobs.retries import patiently
 from meshroom_tasks.jobs.states import ENDED, StepEvent
 
 _Statement = TypeVar("_Statement", sa.Update, sa.Select[Any])
 
 
-class WorkStore(Flow):
-    def claim(self, step_id: str, worker: str) -> Work | None:
-        """Take the step, if it is ready and nobody computes the same chunk for another job; None otherwise."""
-        now, token = self.now(), new_token()
-        with self.database.transaction() as connection:
-            job_id = connection.execute(
-                sa.select(tables.step.c.job_id).where(tables.step.c.id == step_id)
-            ).scalar_one_or_none()
-            if job_id is None:
-                return None
-            job = self._lock_job(connection, job_id)
-            due = tables.step.c.not_before.is_(None) | (tables.step.c.not_before <= now)
-            take = (
-                moving(StepEvent.CLAIM)
-                .where(tables.step.c.id == step_id, due)
-                .values(
-                    token=token,
-                    worker=worker,
-                    lease_until=now + self.timing.lease,
-                    next_hint_at=None,
-                    attempts=tables.step.c.attempts + 1,
-                    started_at=now,
-                    progress=0.0,
-                )
-                .returning(tables.step)
-            )
-            try:
-                with connection.begin_nested():
-                    step = connection.execute(take).one_or_none()
-            except sa.exc.IntegrityError:  # The address is being computed for another job: its end sends a hint.
-                return None
-            if step is None:
-                return None
-            if job.status == "queued":
-                self._update_job(connection, job.id, status="running", started_at=now)
-            return self._work(connection, job, step)
-
+class WorkStore(Claims):
     def heartbeat(self, work: Work, progress: float) -> ServiceError | None:
         """Prolong the lease; the reason to stop, if there is one."""
-        now = self.now()
         with self.database.transaction() as connection:
+            now = self._now(connection)
             kept = connection.execute(
                 _held(work, sa.update(tables.step)).values(lease_until=now + self.timing.lease, progress=progress)
             ).rowcount
             if not kept:
                 return LeaseLost("another worker has taken the step over", job_id=work.job_id)
-            job = connection.execute(sa.select(tables.job).where(tables.job.c.id == work.job_id)).one()
+            job = self._read_job(connection, work.job_id)
             if job.cancel_requested or job.status in ENDED:
                 return JobCancelled("the job was cancelled or has failed elsewhere", job_id=work.job_id)
             return None
@@ -78,6 +44,7 @@ class WorkStore(Flow):
     ) -> bool:
         return self._finish(work, warnings, photos=[vars(photo) for photo in photos], photos_digest=photos_digest)
 
+    @patiently
     def finish_plan(self, work: Work, engine: str, planned: Sequence[PlannedWork]) -> bool:
         """Write the stages of the graph, in topological order, and their chunks."""
         with self.database.transaction() as connection:
@@ -109,12 +76,14 @@ class WorkStore(Flow):
                             chunk=chunk,
                             queue=stage.queue,
                             state="blocked",
+                            **turn(job, "chunk", position),
                         )
                     )
             self._update_job(connection, work.job_id, engine=engine)
             self._go_on(connection, work.job_id)
         return True
 
+    @patiently
     def finish_chunk(self, work: Work, entry: Entry, warnings: Sequence[Mapping[str, Any]] = ()) -> bool:
         with self.database.transaction() as connection:
             job = self._settle(
@@ -135,6 +104,7 @@ class WorkStore(Flow):
             self._go_on(connection, work.job_id)
         return True
 
+    @patiently
     def finish_results(
         self,
         work: Work,
@@ -153,6 +123,7 @@ class WorkStore(Flow):
                 self._complete_job(connection, job, results, quality)
         return True
 
+    @patiently
     def fail(self, work: Work, error: ServiceError) -> None:
         """The step failed: try again as the error's policy says, or fail the job. Stale words are ignored."""
         with self.database.transaction() as connection:
@@ -163,10 +134,10 @@ class WorkStore(Flow):
 
     def reclaim_expired(self) -> int:
         """Take back the steps whose holders fell silent; returns how many."""
-        expired = sa.select(tables.step.c.id, tables.step.c.job_id, tables.step.c.token).where(
-            tables.step.c.state == "running", tables.step.c.lease_until < self.now()
-        )
         with self.database.snapshot() as connection:
+            expired = sa.select(tables.step.c.id, tables.step.c.job_id, tables.step.c.token).where(
+                in_state("running"), tables.step.c.lease_until < self._now(connection)
+            )
             rows: list[Row] = list(connection.execute(expired))
         return sum(self._reclaim(row) for row in rows)
 
@@ -178,7 +149,7 @@ class WorkStore(Flow):
                     tables.step.c.id == expired.id,
                     tables.step.c.token == expired.token,
                     tables.step.c.state == "running",
-                    tables.step.c.lease_until < self.now(),
+                    tables.step.c.lease_until < self._now(connection),
                 )
             ).one_or_none()
             if step is None:
@@ -187,6 +158,7 @@ class WorkStore(Flow):
             self._after_failure(connection, job, step, lost)
             return True
 
+    @patiently
     def _finish(self, work: Work, warnings: Sequence[Mapping[str, Any]], **of_job: Any) -> bool:
         with self.database.transaction() as connection:
             if self._settle(connection, work, warnings) is None:
@@ -201,7 +173,7 @@ class WorkStore(Flow):
         """Mark the step done under the job's lock; None when the holder's token is no longer the current one."""
         job = self._lock_job(connection, work.job_id)
         done = _held(work, moving(StepEvent.FINISH)).values(
-            token=None, lease_until=None, progress=1.0, error=None, finished_at=self.now(), **values
+            token=None, lease_until=None, progress=1.0, error=None, finished_at=self._now(connection), **values
         )
         if not connection.execute(done).rowcount:
             return None
@@ -226,7 +198,7 @@ class WorkStore(Flow):
 
         gone = {"token": None, "lease_until": None}
         if job.cancel_requested or job.status in ENDED:
-            connection.execute(leaving(StepEvent.CANCEL).values(finished_at=self.now(), **gone))
+            connection.execute(leaving(StepEvent.CANCEL).values(finished_at=self._now(connection), **gone))
             if job.status not in ENDED:
                 self._cancel_job_if_idle(connection, job)
             self._announce_same_address_as(connection, step)
@@ -235,10 +207,12 @@ class WorkStore(Flow):
         drained = isinstance(error, Draining)
         delay = 0.0 if drained else error.retry.delay_after(step.attempts)
         if delay is None:
-            connection.execute(leaving(StepEvent.FAIL).values(error=error_json(view), finished_at=self.now(), **gone))
+            connection.execute(
+                leaving(StepEvent.FAIL).values(error=error_json(view), finished_at=self._now(connection), **gone)
+            )
             self._fail_job(connection, job, view)
         else:
-            due = self.now() + timedelta(seconds=delay)
+            due = self._now(connection) + timedelta(seconds=delay)
             connection.execute(
                 leaving(StepEvent.RETRY).values(
                     attempts=step.attempts - 1 if drained else step.attempts,
@@ -262,51 +236,13 @@ class WorkStore(Flow):
         if step.address is None:
             return
         waiting = sa.select(tables.step).where(
-            tables.step.c.address == step.address, tables.step.c.state == "ready", tables.step.c.id != step.id
+            tables.step.c.address == step.address, in_state("ready"), tables.step.c.id != step.id
         )
         for other in connection.execute(waiting).all():
-            job = connection.execute(sa.select(tables.job).where(tables.job.c.id == other.job_id)).one()
-            self._announce(connection, job, other)
+            self._announce(connection, self._read_job(connection, other.job_id), other)
 
     def _step(self, connection: sa.Connection, work: Work) -> Row | None:
         return connection.execute(_held(work, sa.select(tables.step))).one_or_none()
-
-    def _work(self, connection: sa.Connection, job: Row, step: Row) -> Work:
-        common: dict[str, Any] = {
-            "step_id": step.id,
-            "job_id": job.id,
-            "kind": step.kind,
-            "token": step.token,
-            "attempt": step.attempts,
-            "request_id": job.request_id,
-            "image_urls": tuple(job.image_urls),
-            "pipeline": job.pipeline,
-            "settings": job.settings,
-            "outputs": tuple(job.outputs),
-            "engine": job.engine or "",
-            "photos_digest": job.photos_digest or "",
-            "photos": tuple(Photo(**photo) for photo in job.photos or ()),
-            "refresh": step.refresh,
-        }
-        if step.kind == "results":
-            names = [stage.name for stage in self._stages(connection, job.id)]
-            return Work(**common, reads=self._reads_of(connection, job.id, names))
-        if step.stage is None:
-            return Work(**common)
-        stage = connection.execute(
-            sa.select(tables.stage).where(tables.stage.c.job_id == job.id, tables.stage.c.name == step.stage)
-        ).one()
-        return Work(
-            **common,
-            node=stage.name,
-            node_type=stage.node_type,
-            uid=stage.uid,
-            chunk=step.chunk,
-            chunk_count=stage.chunk_count,
-            chunked=stage.chunked,
-            reads=self._reads_of(connection, job.id, stage.reads),
-            reads_photos=stage.reads_photos,
-        )
 
 
 def _held(work: Work, statement: _Statement) -> _Statement:

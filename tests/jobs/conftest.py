@@ -1,7 +1,8 @@
-"""A job store on a fresh SQLite file, with a clock that the test moves."""
+"""A job store on a fresh database, once on SQLite and once on PostgreSQL, with a clock that the test moves."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from meshroom_tasks.jobs.database import Database
 from meshroom_tasks.jobs.outbox import Hint
 from meshroom_tasks.jobs.records import Entry, NewJob, Photo, PlannedWork, ResultFile, Usage, Work
 from meshroom_tasks.jobs.store import JobStore
+from tests.servers.postgres import PostgresServer
 
 PHOTOS = tuple(Photo(i, f"{i:04d}_aaaaaaaa.jpg", f"{i:064d}", 10, 4, 3, "image/jpeg") for i in range(3))
 DIGEST = "d" * 64
@@ -36,11 +38,43 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture
-def store(tmp_path: Path, clock: Clock) -> JobStore:
-    database = Database(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
+@pytest.fixture(params=["sqlite", "postgres"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a database without tables: every test that asks for it runs on both kinds."""
+    yield from _database(request, tmp_path, "empty", lambda _: None)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a database with the schema of today and no rows."""
+    yield from _database(request, tmp_path, "migrated", migrated)
+
+
+def _database(
+    request: pytest.FixtureRequest, folder: Path, template: str, prepare: Callable[[str], None]
+) -> Iterator[str]:
+    if request.param == "sqlite":
+        made = f"sqlite:///{folder / 'jobs.sqlite'}"
+        prepare(made)
+        yield made
+    else:
+        server: PostgresServer = request.getfixturevalue("postgres")
+        made = server.new_database(template, prepare)
+        yield made
+        server.drop_database(made)
+
+
+def migrated(url: str) -> None:
+    database = Database(url)
     database.upgrade()
-    return JobStore(database, timing=Timing(), base_url="http://svc", clock=clock)
+    database.engine.dispose()
+
+
+@pytest.fixture
+def store(url: str, clock: Clock) -> Iterator[JobStore]:
+    store = JobStore(Database(url), timing=Timing(), base_url="http://svc", clock=clock)
+    yield store
+    store.database.engine.dispose()
 
 
 def new_job(**changes: object) -> NewJob:

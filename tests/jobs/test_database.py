@@ -3,34 +3,56 @@
 from __future__ import annotations
 
 import multiprocessing
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
-from meshroom_tasks.jobs.database import Database, DatabaseUnavailable, SchemaOutdated
+from meshroom_tasks.jobs import migrate
+from meshroom_tasks.jobs.database import Database, DatabaseUnavailable, Limits, SchemaOutdated
+from meshroom_tasks.jobs.store import JobStore
 from meshroom_tasks.jobs.tables import metadata
+from tests.servers.postgres import PostgresServer
+
+from .conftest import claim_kind, migrated, run_chunks, run_to_plan
 
 
-def test_migrations_lead_to_the_tables_of_today(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path / 'a.sqlite'}")
+def test_migrations_lead_to_the_tables_of_today(empty_url: str) -> None:
+    database = Database(empty_url)
     with pytest.raises(SchemaOutdated):
         database.require_current()
     database.upgrade()
     database.require_current()
     with database.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    database.engine.dispose()
+
+
+def test_a_migration_gives_the_steps_of_running_jobs_their_turns(store: JobStore) -> None:
+    run_to_plan(store, priority=7)
+    turns = sa.text("select rank, queued_at, position, chunk from step order by position, chunk")
+    with store.database.snapshot() as connection:
+        before = connection.execute(turns).all()
+    database = store.database
+    command.downgrade(database._alembic(), "0001")
+    database.upgrade()
+    with database.snapshot() as connection:
+        assert connection.execute(turns).all() == before
+    assert len(run_chunks(store)) == 5
 
 
 def _upgrade(url: str) -> None:
     Database(url).upgrade()
 
 
-def test_processes_that_start_together_migrate_once(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'a.sqlite'}"
+def test_processes_that_start_together_migrate_once(empty_url: str) -> None:
     context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=_upgrade, args=(url,)) for _ in range(3)]
+    processes = [context.Process(target=_upgrade, args=(empty_url,)) for _ in range(3)]
     for process in processes:
         process.start()
     for process in processes:
@@ -38,7 +60,65 @@ def test_processes_that_start_together_migrate_once(tmp_path: Path) -> None:
     assert [process.exitcode for process in processes] == [0, 0, 0]
 
 
+def test_the_migration_command_waits_for_the_server(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = postgres.new_database("empty", lambda _: None)
+    monkeypatch.setenv("DATABASE_URL", url)
+    postgres.stop()
+    try:
+        assert migrate.main(["--wait", "0.5"]) == 1
+        assert "did not answer" in capsys.readouterr().err
+    finally:
+        postgres.start()
+    assert migrate.main([]) == 0
+    Database(url).require_current()
+
+
 def test_a_database_that_cannot_be_opened_is_a_typed_error(tmp_path: Path) -> None:
     (tmp_path / "a.sqlite").mkdir()
     with pytest.raises(DatabaseUnavailable):
         Database(f"sqlite:///{tmp_path / 'a.sqlite'}").ping()
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_urls_as_providers_give_them(scheme: str) -> None:
+    database = Database(f"{scheme}://user:word@db.example/jobs?sslmode=require")
+    expected = "postgresql+psycopg://user:word@db.example/jobs?sslmode=require"
+    assert database.engine.url.render_as_string(hide_password=False) == expected
+
+
+def test_waiting_for_a_lock_a_statement_or_a_connection_ends(postgres: PostgresServer) -> None:
+    url = postgres.new_database("empty", lambda _: None)
+    hasty = Database(url, Limits(pool_size=2, pool_seconds=0.2, statement_seconds=0.4, lock_seconds=0.2))
+    with hasty.transaction() as one, hasty.transaction() as two:
+        one.execute(sa.text("select pg_advisory_xact_lock(1)"))
+        with pytest.raises(DatabaseUnavailable), hasty.transaction():
+            pass
+        begun = time.monotonic()
+        with pytest.raises(sa.exc.OperationalError, match="lock timeout"):
+            two.execute(sa.text("select pg_advisory_xact_lock(1)"))
+        assert time.monotonic() - begun < 5
+    with pytest.raises(DatabaseUnavailable), hasty.transaction() as connection:
+        connection.execute(sa.text("select pg_sleep(20)"))
+    hasty.engine.dispose()
+
+
+def test_leases_are_by_the_clock_of_the_server(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine whose clock is an hour ahead neither steals leases nor finds work that is not due."""
+
+    class Ahead(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> datetime:  # type: ignore[override]
+            return datetime.now(UTC) + timedelta(hours=1)
+
+    store = JobStore(Database(postgres.new_database("migrated", migrated)))
+    run_to_plan(store)
+    monkeypatch.setattr("meshroom_tasks.jobs.database.datetime", Ahead)
+    work = claim_kind(store, "chunk")
+    assert work is not None
+    assert store.reclaim_expired() == 0
+    with store.database.snapshot() as connection:
+        until = connection.execute(sa.text("select max(lease_until) - clock_timestamp() from step")).scalar_one()
+    assert timedelta(seconds=20) < until <= store.timing.lease
+    store.database.engine.dispose()

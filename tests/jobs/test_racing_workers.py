@@ -2,91 +2,87 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import random
-import signal
 import time
 from collections import Counter
-from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
-from meshroom_tasks.jobs import tables
-from meshroom_tasks.jobs.base import Timing
-from meshroom_tasks.jobs.database import Database
 from meshroom_tasks.jobs.store import JobStore
+from tests.servers.postgres import PostgresServer
 
-from .conftest import GRAPH, PHOTOS, RESULTS, entry_for, new_job
+from .conftest import GRAPH, migrated, new_job
+from .racing import meddle, open_store, racing, wait_for_end, work_badly, work_until_killed
 
-JOBS, WORKERS, KILLS, LEASE = 4, 3, 8, 1.0
-
-
-def open_store(url: str) -> JobStore:
-    return JobStore(Database(url), timing=Timing(timedelta(seconds=LEASE), timedelta(seconds=0.2)))
-
-
-def work_until_killed(url: str, ledger: Path, seed: int) -> None:
-    store, dice = open_store(url), random.Random(seed)
-    while True:
-        with store.database.snapshot() as connection:
-            ready = connection.scalars(sa.select(tables.step.c.id).where(tables.step.c.state == "ready")).all()
-        if not ready:
-            time.sleep(0.02)
-            continue
-        work = store.claim(dice.choice(ready), f"worker-{seed}")
-        if work is None:
-            continue
-        time.sleep(dice.uniform(0, 0.05))
-        if work.kind == "ingest":
-            finished = store.finish_ingest(work, PHOTOS, f"{work.job_id:0<64.64}".replace("-", "0"), ())
-        elif work.kind == "plan":
-            finished = store.finish_plan(work, "engine-1", GRAPH)
-        elif work.kind == "chunk":
-            finished = store.finish_chunk(work, entry_for(work))
-        else:
-            finished = store.finish_results(work, RESULTS, {})
-        if finished:
-            with ledger.open("a") as file:
-                file.write(f"{work.step_id}\n")
+JOBS, WORKERS, KILLS, RESTARTS = 4, 3, 8, 3
+MEETINGS = 800
+STEPS = JOBS * (3 + sum(stage.chunk_count for stage in GRAPH))
 
 
-def test_killed_workers_cost_nothing_but_time(tmp_path: Path) -> None:
-    url, ledger = f"sqlite:///{tmp_path / 'jobs.sqlite'}", tmp_path / "ledger"
-    Database(url).upgrade()
-    store, dice = open_store(url), random.Random(4)
+def submitted(url: str) -> tuple[JobStore, list[str]]:
+    store = open_store(url)
     ids = [store.submit(new_job()) for _ in range(JOBS)]
-    context = multiprocessing.get_context("fork")
     store.database.engine.dispose()
-    seeds = iter(range(1000))
+    return store, ids
 
-    def start() -> multiprocessing.process.BaseProcess:
-        process = context.Process(target=work_until_killed, args=(url, ledger, next(seeds)), daemon=True)
-        process.start()
-        return process
 
-    workers = [start() for _ in range(WORKERS)]
-    kills, deadline = 0, time.monotonic() + 90
-    try:
-        while time.monotonic() < deadline:
-            time.sleep(dice.uniform(0.05, 0.3))
-            store.reclaim_expired()
-            if kills < KILLS:
-                kills += 1
-                victim = dice.randrange(WORKERS)
-                workers[victim].kill()
-                workers[victim].join()
-                assert workers[victim].exitcode == -signal.SIGKILL
-                workers[victim] = start()
-            elif all(store.job(job_id).status == "completed" for job_id in ids):
-                break
-    finally:
-        for worker in workers:
-            worker.kill()
+def assert_each_finished_once(store: JobStore, ids: list[str], ledger: Path, *, lost_lines: int) -> None:
     assert [store.job(job_id).status for job_id in ids] == ["completed"] * JOBS
     finished = Counter(ledger.read_text().split())
     assert max(finished.values()) == 1
-    steps_of_a_job = 3 + sum(stage.chunk_count for stage in GRAPH)
-    # A worker killed between its commit and its line in the ledger leaves one out; none may be there twice.
-    assert JOBS * steps_of_a_job - KILLS <= len(finished) <= JOBS * steps_of_a_job
+    assert STEPS - lost_lines <= len(finished) <= STEPS
     assert [len(store.deliveries(job_id)) for job_id in ids] == [1] * JOBS
+    store.database.engine.dispose()
+
+
+def test_killed_workers_cost_nothing_but_time(url: str, tmp_path: Path) -> None:
+    store, ids = submitted(url)
+    dice = random.Random(4)
+    with racing(url, tmp_path / "ledger") as racers:
+        workers = [racers.start(work_until_killed) for _ in range(WORKERS)]
+        for _ in range(KILLS):
+            time.sleep(dice.uniform(0.05, 0.3))
+            victim = dice.randrange(WORKERS)
+            racers.kill(workers[victim])
+            workers[victim] = racers.start(work_until_killed)
+        wait_for_end(store, ids, seconds=90)
+    # A worker killed between its commit and its line in the ledger leaves one out; none may be there twice.
+    assert_each_finished_once(store, ids, tmp_path / "ledger", lost_lines=KILLS)
+
+
+def test_a_restarted_database_costs_nothing_but_time(postgres: PostgresServer, tmp_path: Path) -> None:
+    url = postgres.new_database("migrated", migrated)
+    store, ids = submitted(url)
+    with racing(url, tmp_path / "ledger") as racers:
+        workers = [racers.start(work_until_killed) for _ in range(WORKERS)]
+        for _ in range(RESTARTS):
+            time.sleep(0.4)
+            postgres.restart(seconds_away=0.5)
+        wait_for_end(store, ids, seconds=90)
+        assert all(worker.is_alive() for worker in workers)
+    assert_each_finished_once(store, ids, tmp_path / "ledger", lost_lines=RESTARTS * WORKERS)
+
+
+def test_no_two_transactions_wait_for_each_other(postgres: PostgresServer, tmp_path: Path) -> None:
+    """Whatever is done to the same few jobs at once, the server has no deadlock to resolve."""
+    url = postgres.new_database("migrated", migrated)
+    store, _ = submitted(url)
+    name = store.database.engine.url.database
+    deadline = time.monotonic() + 60
+    with racing(url, tmp_path / "ledger") as racers:
+        started = [racers.start(run) for run in (work_badly, work_badly, meddle, meddle, meddle)]
+        while (seen := met(store, name)).xact_commit < MEETINGS and time.monotonic() < deadline:
+            time.sleep(0.5)
+        assert [process.exitcode for process in started] == [None] * len(started)
+    assert seen.deadlocks == 0
+    assert seen.xact_commit >= MEETINGS
+    store.database.engine.dispose()
+
+
+def met(store: JobStore, name: str | None) -> sa.Row[Any]:
+    """How many transactions the database has committed, and how often two of them waited for each other."""
+    query = sa.text("select deadlocks, xact_commit from pg_stat_database where datname = :name")
+    with store.database.snapshot() as connection:
+        return connection.execute(query, {"name": name}).one()

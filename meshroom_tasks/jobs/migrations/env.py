@@ -13,5 +13,7 @@ def _render(kind: str, item: Any, _context: object) -> str | Literal[False]:
 
 
 with context.config.attributes["engine"].execution_options(writes=True).begin() as connection:
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("set local statement_timeout = 0")
     context.configure(connection=connection, target_metadata=metadata, render_as_batch=True, render_item=_render)
     context.run_migrations()

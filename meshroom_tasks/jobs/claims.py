@@ -1,0 +1,106 @@
+"""Taking a step: the best one of the queue that a hint points at, and all that its holder needs to know of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from meshroom_tasks.jobs import tables
+from meshroom_tasks.jobs.base import Row, moving, new_token
+from meshroom_tasks.jobs.flow import Flow
+from meshroom_tasks.jobs.queueing import best_of
+from meshroom_tasks.jobs.records import Photo, Work
+from meshroom_tasks.jobs.retries import briefly
+from meshroom_tasks.jobs.states import StepEvent
+
+
+class Claims(Flow):
+    @briefly
+    def claim(self, step_id: str, worker: str) -> Work | None:
+        """Take the best step of the queue that `step_id` belongs to; None when there is none to take.
+
+        The best is of the highest priority, then of the oldest job, then the first of its graph. It is taken by a row
+        lock that never waits: steps that others are taking, cancelling or renewing are passed over.
+        """
+        with self.database.transaction() as connection:
+            queue = connection.execute(
+                sa.select(tables.step.c.queue).where(tables.step.c.id == step_id)
+            ).scalar_one_or_none()
+            if queue is None:
+                return None
+            best = best_of(queue, self._now(connection), 1, tables.step.c.id).with_for_update(
+                of=tables.step, skip_locked=True
+            )
+            while (chosen := connection.execute(best).scalar_one_or_none()) is not None:
+                step = self._take(connection, chosen, worker)
+                if step is not None:
+                    self._start_job(connection, step)
+                    return self._work(connection, self._read_job(connection, step.job_id), step)
+            return None
+
+    def _take(self, connection: sa.Connection, step_id: str, worker: str) -> Row | None:
+        """The step, now running; None when the same chunk has just been taken for another job."""
+        now = self._now(connection)
+        take = (
+            moving(StepEvent.CLAIM)
+            .where(tables.step.c.id == step_id)
+            .values(
+                token=new_token(),
+                worker=worker,
+                lease_until=now + self.timing.lease,
+                next_hint_at=None,
+                attempts=tables.step.c.attempts + 1,
+                started_at=now,
+                progress=0.0,
+            )
+            .returning(tables.step)
+        )
+        try:
+            with connection.begin_nested():
+                return connection.execute(take).one()
+        except sa.exc.IntegrityError:
+            return None  # Its end will announce those who wait; the next look at the queue passes over them.
+
+    def _start_job(self, connection: sa.Connection, step: Row) -> None:
+        """The job runs from its first claim. Where another transaction holds its row, the next claim sees to it."""
+        queued = sa.select(tables.job.c.id).where(tables.job.c.id == step.job_id, tables.job.c.status == "queued")
+        if connection.execute(queued.with_for_update(skip_locked=True)).first() is not None:
+            self._update_job(connection, step.job_id, status="running", started_at=self._now(connection))
+
+    def _work(self, connection: sa.Connection, job: Row, step: Row) -> Work:
+        common: dict[str, Any] = {
+            "step_id": step.id,
+            "job_id": job.id,
+            "kind": step.kind,
+            "token": step.token,
+            "attempt": step.attempts,
+            "request_id": job.request_id,
+            "image_urls": tuple(job.image_urls),
+            "pipeline": job.pipeline,
+            "settings": job.settings,
+            "outputs": tuple(job.outputs),
+            "engine": job.engine or "",
+            "photos_digest": job.photos_digest or "",
+            "photos": tuple(Photo(**photo) for photo in job.photos or ()),
+            "refresh": step.refresh,
+        }
+        if step.kind == "results":
+            names = [stage.name for stage in self._stages(connection, job.id)]
+            return Work(**common, reads=self._reads_of(connection, job.id, names))
+        if step.stage is None:
+            return Work(**common)
+        stage = connection.execute(
+            sa.select(tables.stage).where(tables.stage.c.job_id == job.id, tables.stage.c.name == step.stage)
+        ).one()
+        return Work(
+            **common,
+            node=stage.name,
+            node_type=stage.node_type,
+            uid=stage.uid,
+            chunk=step.chunk,
+            chunk_count=stage.chunk_count,
+            chunked=stage.chunked,
+            reads=self._reads_of(connection, job.id, stage.reads),
+            reads_photos=stage.reads_photos,
+        )

@@ -1,0 +1,162 @@
+"""A private PostgreSQL: its own cluster in its own folder on a free port of loopback, gone at the end.
+
+PostgreSQL refuses to run as root; then an unprivileged user does. A database for a test is a copy of a template.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from demo.stand import free_port
+
+_PACKAGE = "postgresql"
+_INSTALL_SECONDS = 240
+_START_SECONDS = 60
+_USERS = ("postgres", "nobody")
+# Safe as long as the machine itself does not crash: whatever happens to the processes, nothing is lost.
+_FAST = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "32MB", "max_connections": "80"}
+
+
+class PostgresServer:
+    def __init__(self, binaries: Path, folder: Path) -> None:
+        self._binaries = binaries
+        self._folder = folder
+        self._port = free_port()
+        self._numbers = itertools.count(1)
+        self._templates: dict[str, str] = {}
+        self._process: subprocess.Popen[bytes] | None = None
+        # The server ends with the thread that started it; this one lasts as long as the tests.
+        self._starter = ThreadPoolExecutor(max_workers=1)
+
+    def url(self, database: str) -> str:
+        return f"postgresql://service:secret@127.0.0.1:{self._port}/{database}"
+
+    def create(self) -> None:
+        (self._folder / "password").write_text("secret")
+        if os.geteuid() == 0:
+            shutil.chown(self._folder, _unprivileged())
+            shutil.chown(self._folder / "password", _unprivileged())
+        options = ["--username=service", f"--pwfile={self._folder / 'password'}", "--auth=scram-sha-256", "--no-sync"]
+        command = [str(self._binaries / "initdb"), "-D", str(self._data), *options, "--encoding=UTF8", "--no-locale"]
+        subprocess.run(_as_user(command), check=True, capture_output=True, cwd=self._folder)
+
+    def start(self) -> None:
+        settings = {**_FAST, "port": str(self._port), "listen_addresses": "127.0.0.1"}
+        settings["unix_socket_directories"] = str(self._folder)
+        given = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        command = [str(self._binaries / "postgres"), "-D", str(self._data), *given]
+        with (self._folder / "server.log").open("ab") as log:
+            start = partial(subprocess.Popen, _as_user(command), stdout=log, stderr=log, cwd=self._folder)
+            self._process = self._starter.submit(start).result()
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError((self._folder / "server.log").read_text()[-4000:])
+            time.sleep(0.05)
+
+    def stop(self, *, immediately: bool = False) -> None:
+        """Immediately: as `pg_ctl stop -m immediate`, which drops every connection and recovers at the next start."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGQUIT if immediately else signal.SIGINT)
+            self._process.wait(_START_SECONDS)
+
+    def close(self) -> None:
+        self.stop(immediately=True)
+        self._starter.shutdown()
+
+    def restart(self, *, immediately: bool = True, seconds_away: float = 0.0) -> None:
+        self.stop(immediately=immediately)
+        time.sleep(seconds_away)
+        self.start()
+
+    def new_database(self, name: str, prepare: Callable[[str], None]) -> str:
+        """The URL of a fresh copy of the template `name`, which `prepare(url)` fills when it is first asked for."""
+        if name not in self._templates:
+            template = self._create_database("template1")
+            prepare(self.url(template))
+            self._templates[name] = template
+        return self.url(self._create_database(self._templates[name]))
+
+    def drop_database(self, url: str) -> None:
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(f"drop database if exists {url.rpartition('/')[2]} with (force)".encode())
+
+    def _create_database(self, template: str) -> str:
+        name = f"test_{next(self._numbers)}"
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(f"create database {name} template {template}".encode())
+        return name
+
+    def _answers(self) -> bool:
+        try:
+            psycopg.connect(self.url("postgres"), connect_timeout=2).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    @property
+    def _data(self) -> Path:
+        return self._folder / "data"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A running server; skips the test, with the reason, where there is none and none can be installed."""
+    binaries = _binaries() or _installed()
+    if binaries is None:
+        pytest.skip(f"PostgreSQL is missing: install the Debian package {_PACKAGE}, or run the tests as root on Debian")
+    folder = Path(tempfile.mkdtemp(prefix="meshroom-tasks-postgres-"))
+    server = PostgresServer(binaries, folder)
+    try:
+        server.create()
+        server.start()
+        yield server
+    finally:
+        server.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _binaries() -> Path | None:
+    """The newest version's folder with the server's programs."""
+    found = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
+    if (on_path := shutil.which("initdb")) is not None:
+        found.append(Path(on_path).resolve().parent)
+    return max(found, key=lambda path: path.parent.name.zfill(4), default=None)
+
+
+def _installed() -> Path | None:
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        return None
+    options = ["-y", "-qq", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=200"]
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for command in (["apt-get", "update", "-qq"], ["apt-get", "install", *options, _PACKAGE]):
+        try:
+            subprocess.run(command, timeout=_INSTALL_SECONDS, capture_output=True, env=environment)
+        except subprocess.TimeoutExpired:
+            break
+    return _binaries()
+
+
+def _unprivileged() -> str:
+    known = {entry.pw_name for entry in pwd.getpwall()}
+    return next(name for name in _USERS if name in known)
+
+
+def _as_user(command: list[str]) -> list[str]:
+    """Ends with the thread that started it, and runs as an unprivileged user where this one is root."""
+    user = ["--reuid", _unprivileged(), "--clear-groups"] if os.geteuid() == 0 else []
+    return ["setpriv", *user, "--pdeathsig", "QUIT", *command]
