@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from meshroom_tasks.gpu import Gpu, Gpus, find_gpus
 from tests.fake_nvml.pynvml import MEMORY, uuid
 
-FAKE = Path(__file__).parents[1] / "fake_nvml"
 FOUR = Gpus(tuple(Gpu(index, uuid(index), "NVIDIA Test 4090", MEMORY) for index in range(4)))
-
-
-@pytest.fixture
-def fake_nvml(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
-    monkeypatch.syspath_prepend(str(FAKE))
-    sys.modules.pop("pynvml", None)
-    yield monkeypatch
-    sys.modules.pop("pynvml", None)
 
 
 @pytest.mark.parametrize("count", [1, 4])
