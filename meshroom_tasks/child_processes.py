@@ -27,7 +27,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 def refusal_file(ready_file: Path) -> Path:
     """Where a worker that refuses to take tasks leaves its reason."""
-    return ready_file.with_suffix(".refused")
+    return Path(f"{ready_file}.refused")
 
 
 @dataclass

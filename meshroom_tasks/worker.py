@@ -17,7 +17,7 @@ from meshroom_tasks.engine import kill_leftovers
 from meshroom_tasks.errors import ServiceError
 from meshroom_tasks.handoff import clean_workspaces
 from meshroom_tasks.jobs.workers import WorkerFacts
-from meshroom_tasks.logs import logger
+from meshroom_tasks.logs import configure_logging, logger
 from meshroom_tasks.preflight import Equipment, Unfit, equipment
 from meshroom_tasks.presence import Presence, connected
 from meshroom_tasks.service import Service
@@ -41,6 +41,7 @@ def prepare(sender: Any, **_: Any) -> None:
     the ready file, and in the worker's row.
     """
     settings = current_settings()
+    configure_logging(settings.log_level, settings.log_format)  # Celery does so only after this.
     queues = tuple(sender.app.amqp.queues.consume_from)
     _Parent.facts = WorkerFacts(sender.hostname, socket.gethostname(), os.getpid(), queues, sender.concurrency)
     try:
