@@ -29,7 +29,7 @@ class _ForkGate:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._passed = False
+        self._forking = threading.local()
         os.register_at_fork(before=self._before, after_in_parent=self._after, after_in_child=self._after)
 
     @contextmanager
@@ -38,10 +38,10 @@ class _ForkGate:
             yield
 
     def _before(self) -> None:
-        self._passed = self._lock.acquire(timeout=_FORK_PATIENCE_SECONDS)
+        self._forking.holds = self._lock.acquire(timeout=_FORK_PATIENCE_SECONDS)
 
     def _after(self) -> None:
-        if self._passed:
+        if self._forking.holds:
             self._lock.release()
 
 
@@ -71,35 +71,37 @@ class Presence:
 
     def _keep(self) -> None:
         while not self._over.is_set():
-            try:
-                with connected(self._settings) as store:
-                    drain = self._tell(store)
-                self._heed(drain)
-            except ServiceError as error:
-                log.warning("this worker's row could not be written", code=error.code)
-            except Exception:
-                log.exception("this worker's row could not be written")
+            self._try(self._tell)
             self._wake.wait(self._settings.worker_seen_seconds)
             self._wake.clear()
+        self._try(self._leave)
 
-    def _tell(self, store: JobStore) -> bool:
-        if not self._known:
-            store.worker_started(self._facts())
-            self._known = True
-        return store.worker_seen(self._facts())
-
-    def _end(self) -> None:
-        if os.getpid() != self._owner:
-            return
-        self._over.set()
-        self._wake.set()
-        self._thread.join(_END_SECONDS)
-        facts = self._facts()
+    def _try(self, word: Callable[[JobStore], None]) -> None:
         try:
             with connected(self._settings) as store:
-                store.worker_gone(facts.name, facts.pid)
+                word(store)
         except ServiceError as error:
-            log.warning("this worker's row could not be removed", code=error.code)
+            log.warning("this worker's row could not be written", code=error.code)
+        except Exception:
+            log.exception("this worker's row could not be written")
+
+    def _tell(self, store: JobStore) -> None:
+        facts = self._facts()
+        if not self._known:
+            store.worker_started(facts)
+            self._known = True
+        self._heed(store.worker_seen(facts))
+
+    def _leave(self, store: JobStore) -> None:
+        facts = self._facts()
+        store.worker_gone(facts.name, facts.pid)
+
+    def _end(self) -> None:
+        """Take the row along, if the database answers in time."""
+        if os.getpid() == self._owner:
+            self._over.set()
+            self._wake.set()
+            self._thread.join(_END_SECONDS)
 
 
 @contextmanager
