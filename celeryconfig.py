@@ -31,7 +31,8 @@ else:
     broker_transport_options = {"confirm_publish": True}  # A hint leaves the outbox only when the broker has it.
 
 _exchange = Exchange("meshroom-tasks", type="topic", durable=True)
-task_queues = [Queue(name, _exchange, routing_key=name) for name in ("ingest", "cpu", "gpu", "callback")]
+_names = ["ingest", "cpu", "gpu", "callback", *filter(None, [_settings.intensive_queue])]
+task_queues = [Queue(name, _exchange, routing_key=name) for name in dict.fromkeys(_names)]
 task_default_queue = "ingest"
 task_default_exchange = "meshroom-tasks"
 task_default_exchange_type = "topic"

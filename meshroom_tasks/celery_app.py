@@ -47,6 +47,7 @@ def _stop_on_sigterm(**_: Any) -> None:
 
 
 def _exit(_signal: int, _frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # A second one must not interrupt the giving back.
     raise SystemExit(0)
 
 

@@ -7,41 +7,28 @@ ends, by whatever signal, so do all children.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import secrets
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
 import requests
 from rich.console import Console
 
+from meshroom_tasks.child_processes import Child, stop
 from meshroom_tasks.file_broker import forget_event_queues
-from meshroom_tasks.settings import PROJECT, Settings, load_settings, python_path
+from meshroom_tasks.gpu import find_gpus
+from meshroom_tasks.settings import Settings, load_settings, python_path
+from meshroom_tasks.worker_node import CPU_NODE, VISIBLE_DEVICES, Node, cpu_nodes, gpu_nodes, light_nodes
 
-_PR_SET_PDEATHSIG = 1
-_RESTART_SECONDS = 1.0
 _STOP_SECONDS = 12.0
 _START_SECONDS = 90.0
-_LIGHT_PROCESSES = 2
-_LIBC = ctypes.CDLL(None, use_errno=True)
-
-
-@dataclass
-class Child:
-    name: str
-    command: Sequence[str]
-    ready_file: Path
-    """Where a worker says that it takes tasks."""
-    process: subprocess.Popen[bytes] | None = None
-    restart_at: float = field(default=0.0)
 
 
 class LocalService:
@@ -52,9 +39,7 @@ class LocalService:
         self.api_key = settings.x_api_key.get_secret_value() or _kept_key(settings.data_dir / "api_key")
         self._logs = settings.data_dir / "logs"
         self._run = settings.data_dir / "run"
-        self.children = [
-            Child(name, command, self._run / f"{name}.ready") for name, command in self._commands().items()
-        ]
+        self.children = [*self._servers(), *self._workers()]
 
     @property
     def url(self) -> str:
@@ -67,18 +52,23 @@ class LocalService:
         for folder in self.settings.file_broker_folders:
             shutil.rmtree(folder, ignore_errors=True)  # Hints of the last run; the sweeper sends those that count.
         for child in self.children:
-            self._spawn(child)
+            child.start()
 
     def wait_until_ready(self, stopped: Callable[[], bool] = lambda: False) -> bool:
         """Whether within a minute and a half the service answers on /readyz and its workers take tasks."""
         deadline = time.monotonic() + _START_SECONDS
-        workers = [child.ready_file for child in self.children if child.name.startswith("worker")]
-        while time.monotonic() < deadline and not stopped():
+        files = [child.ready_file for child in self.children if child.ready_file is not None]
+        while time.monotonic() < deadline and not stopped() and not self.refusals:
             self.keep_alive()
-            if all(file.exists() for file in workers) and self._answers():
+            if all(file.exists() for file in files) and self._answers():
                 return True
             time.sleep(0.2)
         return False
+
+    @property
+    def refusals(self) -> dict[str, str]:
+        """Why workers do not take tasks, by the names of the processes that say so."""
+        return {child.name: child.refusal for child in self.children if child.refusal is not None}
 
     def _answers(self) -> bool:
         try:
@@ -88,81 +78,52 @@ class LocalService:
 
     def keep_alive(self) -> None:
         """Start again what has died."""
-        now = time.monotonic()
         for child in self.children:
-            if child.process is None or child.process.poll() is None:
-                continue
-            if not child.restart_at:
-                child.restart_at = now + _RESTART_SECONDS
-            elif now >= child.restart_at:
-                self._spawn(child)
+            child.keep_alive()
 
     def stop(self) -> None:
         """Ask all to stop; after a grace, kill what is left with everything it started."""
-        running = [child.process for child in self.children if child.process is not None]
-        for process in running:
-            _signal_group(process, signal.SIGTERM, whole_group=False)
-        deadline = time.monotonic() + _STOP_SECONDS
-        for process in running:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(max(0.0, deadline - time.monotonic()))
-        for process in running:
-            _signal_group(process, signal.SIGKILL, whole_group=True)
-            process.wait()
+        stop(self.children, self.settings.drain_seconds + _STOP_SECONDS)
 
-    def _commands(self) -> dict[str, Sequence[str]]:
-        python, settings = sys.executable, self.settings
-        celery = (python, "-m", "celery", "-A", "meshroom_tasks")
-        return {
-            "web": (python, "-m", "gunicorn", "-c", "python:web.gunicorn_conf", "web.app:create_app()"),
-            "sweeper": (python, "-m", "meshroom_tasks.sweeper"),
-            "worker-light": (
-                *(*celery, "worker", "-E", "-n", "light@%h", "-c", str(_LIGHT_PROCESSES), "-Q", "ingest,callback"),
-                *("--without-gossip", "--without-mingle"),
-            ),
-            "worker-stages": (
-                *(*celery, "worker", "-E", "-n", "stages@%h", "-c", str(settings.worker_processes)),
-                *("-Q", ",".join(settings.worker_queues), "--without-gossip", "--without-mingle"),
-            ),
-            "flower": (*celery, "flower", "--address=127.0.0.1", f"--port={settings.flower_port}"),
-        }
+    def _servers(self) -> list[Child]:
+        python, port = sys.executable, self.settings.flower_port
+        flower = (python, "-m", "celery", "-A", "meshroom_tasks", "flower", "--address=127.0.0.1", f"--port={port}")
+        return [
+            self._child("web", (python, "-m", "gunicorn", "-c", "python:web.gunicorn_conf", "web.app:create_app()")),
+            self._child("sweeper", (python, "-m", "meshroom_tasks.sweeper")),
+            self._child("flower", flower, before=lambda: forget_event_queues(*self.settings.file_broker_folders)),
+        ]
 
-    def _environment(self, child: Child) -> Mapping[str, str]:
-        return {
+    def _workers(self) -> list[Child]:
+        """One process for what waits for others, one for each GPU, one for the stages that are left."""
+        gpus = find_gpus().visible(os.environ.get(VISIBLE_DEVICES))
+        found = [
+            *light_nodes(),
+            *(gpu_nodes(gpus, os.environ.get(VISIBLE_DEVICES)) if gpus.devices else ()),
+            *cpu_nodes(self.settings, gpus),
+        ]
+        return [
+            self._worker("worker-stages" if node.name == CPU_NODE else f"worker-{node.name}", node) for node in found
+        ]
+
+    def _worker(self, name: str, node: Node) -> Child:
+        return replace(self._child(name, node.command, node.environment), ready_file=self._run / f"{name}.ready")
+
+    def _child(
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        before: Callable[[], None] = lambda: None,
+    ) -> Child:
+        common = {
             **os.environ,
             **self.settings.as_environment(),
             "X_API_KEY": self.api_key,
             "FLOWER_BASIC_AUTH": f"admin:{self.api_key}",
-            "REMAP_SIGTERM": "SIGQUIT",  # A worker that is told to stop gives its steps back instead of ending them.
             "PYTHONPATH": python_path(),
-            "WORKER_READY_FILE": str(child.ready_file),
         }
-
-    def _spawn(self, child: Child) -> None:
-        child.restart_at = 0.0
-        child.ready_file.unlink(missing_ok=True)
-        if child.name == "flower":
-            forget_event_queues(*self.settings.file_broker_folders)
-        with (self._logs / f"{child.name}.log").open("ab") as log:
-            child.process = subprocess.Popen(
-                child.command,
-                cwd=PROJECT,
-                env=self._environment(child),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                preexec_fn=_die_with_parent,
-            )
-
-
-def _die_with_parent() -> None:
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals, *, whole_group: bool) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        (os.killpg if whole_group else os.kill)(process.pid, number)
+        return Child(name, command, {**common, **(environment or {})}, log=self._logs / f"{name}.log", before=before)
 
 
 def _kept_key(path: Path) -> str:
@@ -188,17 +149,19 @@ def main() -> int:
     service = LocalService(load_settings())
     stopped = False
 
-    def stop(_signal: int, _frame: FrameType | None) -> None:
+    def request_stop(_signal: int, _frame: FrameType | None) -> None:
         nonlocal stopped
         stopped = True
 
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, request_stop)
+    signal.signal(signal.SIGTERM, request_stop)
     try:
         with console.status("starting the service ..."):
             service.start()
             ready = service.wait_until_ready(lambda: stopped)
         if not ready and not stopped:
+            for name, reason in service.refusals.items():
+                console.print(f"{name} takes no tasks: {reason}", markup=False)
             console.print(f"The service did not start; see {service.settings.data_dir / 'logs'}.")
             return 1
         if not stopped:

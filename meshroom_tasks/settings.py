@@ -13,7 +13,7 @@ import shutil
 import sys
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
@@ -124,8 +124,16 @@ class Settings(BaseSettings):
     # Workers
     cpu_workers: int = 0
     """Processes that run CPU (and, without a GPU worker, GPU) stages; 0: one for every two cores."""
-    worker_queues: CommaSeparated = ("cpu", "gpu")
-    """What the workers that compute stages consume; ingest and callbacks have workers of their own."""
+    worker_queues: CommaSeparated = ()
+    """What the CPU workers consume; default: `cpu`, and `gpu` too where no GPU is found (see worker_node.py)."""
+    worker_memory: Literal["normal", "intensive"] = "intensive"
+    """CPU workers that are `normal` leave the stages of INTENSIVE_QUEUE to others."""
+    intensive_queue: str = ""
+    """Where the CPU stages that `stages.toml` calls memory-intensive go; default: `cpu`, with all others."""
+    worker_seen_seconds: float = 5.0
+    """How often a worker writes that it is there."""
+    drain_seconds: float = 0.0
+    """How long a worker that is told to stop lets its running steps go on before it gives them back."""
     lease_seconds: float = 30.0
     heartbeat_seconds: float = 2.0
     sweep_seconds: float = 2.0

@@ -87,7 +87,8 @@ def plan(service: Service, holding: Holding) -> None:
             time_limit=service.settings.plan_timeout_seconds,
         )
         service.storage.put_file(graph_key(work.job_id), run.graph, media_type="application/json")
-    service.store.finish_plan(work, engine, stages_of_graph(graph, service.pipelines))
+    stages = stages_of_graph(graph, service.pipelines, service.settings.intensive_queue)
+    service.store.finish_plan(work, engine, stages)
 
 
 @step_task

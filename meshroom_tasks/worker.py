@@ -1,50 +1,70 @@
-"""What a worker does before it takes its first task, and how it says that it takes tasks now."""
+"""What a worker does before it takes its first task, how it says that it takes tasks now, and how it ends."""
 
 from __future__ import annotations
 
 import os
+import socket
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from celery import signals
 
-from meshroom_tasks.callbacks import check_schedule, check_secret
+from meshroom_tasks.child_processes import EXIT_REFUSED, READY_FILE, refusal_file
+from meshroom_tasks.draining import Ending, Intake
 from meshroom_tasks.engine import kill_leftovers
+from meshroom_tasks.errors import ServiceError
 from meshroom_tasks.handoff import clean_workspaces
 from meshroom_tasks.jobs.database import DatabaseUnavailable, SchemaOutdated
 from meshroom_tasks.jobs.store import open_database
-from meshroom_tasks.logs import logger
+from meshroom_tasks.jobs.workers import WorkerFacts
+from meshroom_tasks.logs import configure_logging, logger
+from meshroom_tasks.preflight import Equipment, Unfit, equipment
+from meshroom_tasks.presence import Presence, connected
+from meshroom_tasks.service import Service
 from meshroom_tasks.settings import Settings, current_settings
 
 log = logger(__name__)
 
-READY_FILE = "WORKER_READY_FILE"
-"""Names a file that is there while the worker takes tasks: for supervisors and container health checks."""
+
+class _Parent:
+    """The parent process of the pool: what it knows of itself."""
+
+    facts: WorkerFacts
 
 
 @signals.worker_init.connect
-def prepare(**_: Any) -> None:
-    """Refuse settings that would fail at the first callback; clear away what killed workers have left.
+def prepare(sender: Any, **_: Any) -> None:
+    """Refuse a machine that lacks what the tasks need; clear away what killed workers have left.
 
-    Raises ValueError for a bad secret or schedule.
+    A refusal ends the process with EXIT_REFUSED: an idle worker would look well to whoever counts processes, and what
+    is missing, such as a driver, seldom comes without a restart. The reason is the last line of the log, stands beside
+    the ready file, and in the worker's row.
     """
     settings = current_settings()
+    configure_logging(settings.log_level, settings.log_format)  # Celery does so only after this.
+    queues = tuple(sender.app.amqp.queues.consume_from)
+    _Parent.facts = WorkerFacts(sender.hostname, socket.gethostname(), os.getpid(), queues, sender.concurrency)
     _check_database(settings)
-    check_secret(settings.webhook_secret.get_secret_value())
-    check_schedule(settings.callback_schedule)
+    try:
+        found = equipment(queues, settings, Service(settings).engine)
+    except Unfit as unfit:
+        _refuse(str(unfit))
+    _Parent.facts = _with(found)
     killed, removed = kill_leftovers(), clean_workspaces(settings.workspace)
     if killed or removed:
         log.warning("cleared away what killed workers had left", processes=killed, folders=removed)
 
 
 def _check_database(settings: Settings) -> None:
-    """Raises SystemExit when the migrations have not been run. A server that is away now may come back."""
+    """Refuse to run on a schema that is not this version's. A server that is away now may come back."""
     database = open_database(settings)
     try:
         if not database.is_sqlite:
             database.require_current()
     except SchemaOutdated as error:
-        raise SystemExit(error.message) from error
+        _refuse(error.message, in_row=False)
     except DatabaseUnavailable as error:
         log.warning("starting without the database", error=error.message, cause=str(error.__cause__))
     finally:
@@ -52,12 +72,69 @@ def _check_database(settings: Settings) -> None:
 
 
 @signals.worker_ready.connect
-def say_ready(**_: Any) -> None:
+def take_tasks(sender: Any, **_: Any) -> None:
+    settings = current_settings()
+    intake = Intake(sender)
+
+    def facts() -> WorkerFacts:
+        return replace(_Parent.facts, stopping=ending.has_begun)
+
+    def heed(drain: bool) -> None:
+        if ending.has_begun or drain is drained[0]:
+            return
+        log.info("drained: takes nothing new" if drain else "takes tasks again")
+        drained[0] = drain
+        if drain:
+            intake.close()
+            _say_not_ready()
+        else:
+            intake.reopen()
+            _say_ready()
+
+    def begun() -> None:
+        _say_not_ready()
+        presence.tell_now()
+
+    drained = [False]
+    presence = Presence(settings, facts, heed)
+    ending = Ending(intake, settings.drain_seconds, begun)
+    ending.install()
+    presence.start()
+    _say_ready()
+
+
+@signals.worker_shutting_down.connect
+def stop_taking_tasks(**_: Any) -> None:
+    _say_not_ready()
+
+
+def _refuse(reason: str, *, in_row: bool = True) -> NoReturn:
+    facts = replace(_Parent.facts, refusal=reason)
+    if in_row:
+        with suppress(ServiceError), connected(current_settings()) as store:
+            store.worker_started(facts)
+    if (name := os.environ.get(READY_FILE)) is not None:
+        refusal_file(Path(name)).write_text(reason + "\n")
+    log.critical("this worker takes no tasks", worker=facts.name, reason=reason)
+    raise SystemExit(EXIT_REFUSED)
+
+
+def _with(found: Equipment) -> WorkerFacts:
+    gpu = found.gpu
+    return replace(
+        _Parent.facts,
+        engine=found.engine,
+        gpu_uuid=gpu.uuid if gpu else None,
+        gpu_name=gpu.name if gpu else None,
+        gpu_memory_bytes=gpu.memory_bytes if gpu else None,
+    )
+
+
+def _say_ready() -> None:
     if (name := os.environ.get(READY_FILE)) is not None:
         Path(name).touch()
 
 
-@signals.worker_shutting_down.connect
-def say_not_ready(**_: Any) -> None:
+def _say_not_ready() -> None:
     if (name := os.environ.get(READY_FILE)) is not None:
         Path(name).unlink(missing_ok=True)

@@ -11,10 +11,11 @@ from meshroom_tasks.jobs.outbox import Outbox
 from meshroom_tasks.jobs.submission import Submission
 from meshroom_tasks.jobs.views import Views
 from meshroom_tasks.jobs.work import WorkStore
+from meshroom_tasks.jobs.workers import Workers
 from meshroom_tasks.settings import Settings
 
 
-class JobStore(Submission, WorkStore, Deliveries, Outbox, Views):
+class JobStore(Submission, WorkStore, Deliveries, Outbox, Views, Workers):
     """SQL is the truth about what is wanted."""
 
 

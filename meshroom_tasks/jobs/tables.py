@@ -177,3 +177,23 @@ delivery_attempt = sa.Table(
     sa.Column("response_head", sa.Text, nullable=False),
     sa.Index(None, "delivery_id"),
 )
+
+worker = sa.Table(
+    "worker",
+    metadata,
+    sa.Column("name", sa.String(255), primary_key=True),
+    sa.Column("host", sa.String(255), nullable=False),
+    sa.Column("pid", sa.Integer, nullable=False),
+    sa.Column("queues", sa.JSON, nullable=False),
+    sa.Column("processes", sa.Integer, nullable=False),
+    sa.Column("engine", sa.String(128)),
+    sa.Column("gpu_uuid", sa.String(64)),
+    sa.Column("gpu_name", sa.String(128)),
+    sa.Column("gpu_memory_bytes", sa.BigInteger),
+    sa.Column("refusal", sa.Text),
+    sa.Column("stopping", sa.Boolean, nullable=False, default=False),
+    sa.Column("drain_requested", sa.Boolean, nullable=False, default=False),
+    sa.Column("started_at", UtcTime, nullable=False),
+    sa.Column("last_seen", UtcTime, nullable=False),
+    sa.Index(None, "last_seen"),
+)

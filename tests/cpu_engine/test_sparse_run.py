@@ -152,7 +152,7 @@ def test_stats_and_cameras_files(cache: Path, scene: Scene) -> None:
     cameras = json.loads((folder / "cameras.sfm").read_text())
     assert len(cameras["views"]) == len(cameras["poses"]) == 8
     transform = cameras["poses"][0]["pose"]["transform"]
-    assert np.array(transform["rotation"], float).reshape(3, 3).T == pytest.approx(scene.cameras[0].R)
+    assert pytest.approx(scene.cameras[0].R) == np.array(transform["rotation"], float).reshape(3, 3).T
     assert np.array(transform["center"], float) == pytest.approx(scene.cameras[0].centre)
     intrinsic = cameras["intrinsics"][0]
     focal = float(intrinsic["focalLength"]) / float(intrinsic["sensorWidth"]) * rendering.WIDTH

@@ -31,6 +31,7 @@ class Run:
     """One run of the compute command. `ended` and `exit` are None when it did not come to its end.
 
     `overlaps`: pids of runs of the same uid and chunk that were alive when this one started.
+    `devices`: CUDA_VISIBLE_DEVICES as it saw it.
     """
 
     node: str
@@ -42,6 +43,7 @@ class Run:
     folder: str
     started: float
     overlaps: tuple[int, ...]
+    devices: str | None = None
     ended: float | None = None
     exit: int | None = None
 
@@ -62,6 +64,7 @@ def read_ledger(path: Path) -> list[Run]:
                 **{name: line[name] for name in ("node", "node_type", "uid", "chunk", "attempt", "pid", "folder")},
                 started=line["time"],
                 overlaps=tuple(line["overlaps"]),
+                devices=line.get("devices"),
                 ended=end.get("time"),
                 exit=end.get("exit"),
             )

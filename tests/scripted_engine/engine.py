@@ -44,8 +44,9 @@ ACTIONS, carried out in this order:
     "no_output": true           exit code 0, no status file, no files
 
 `SCRIPTED_ENGINE_LEDGER` names a file that gets one JSON line at the start and one at the end of every run:
-`{"event", "node", "node_type", "uid", "chunk", "attempt", "pid", "time", "folder", "exit", "overlaps"}`, where
-`overlaps` lists the pids of earlier runs of the same uid and chunk that were still alive at the start.
+`{"event", "node", "node_type", "uid", "chunk", "attempt", "pid", "time", "folder", "exit", "overlaps", "devices"}`.
+`overlaps` lists the pids of earlier runs of the same uid and chunk that were still alive at the start; `devices` is
+CUDA_VISIBLE_DEVICES as the run saw it (null: not set).
 """
 
 import json

@@ -25,6 +25,7 @@ class Ledger:
             "chunk": chunk.index,
             "pid": os.getpid(),
             "folder": os.path.dirname(chunk.cache),
+            "devices": os.environ.get("CUDA_VISIBLE_DEVICES"),
         }
         earlier = [line for line in self._lines() if line["uid"] == chunk.uid and line["chunk"] == chunk.index]
         ended = {(line["pid"], line["attempt"]) for line in earlier if line["event"] == "end"}

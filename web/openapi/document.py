@@ -12,7 +12,7 @@ from meshroom_tasks.errors import ServiceError, Stopped
 from meshroom_tasks.settings import Settings
 from web import auth, problems
 from web.openapi.parts import DESCRIPTION, WEBHOOK_HEADERS
-from web.schemas import callbacks, requests, responses
+from web.schemas import callbacks, requests, responses, workers
 
 Document = dict[str, Any]
 
@@ -25,6 +25,7 @@ _SENT: tuple[type[BaseModel], ...] = (
     responses.Deliveries,
     responses.Delivery,
     responses.PipelineList,
+    workers.WorkerList,
     responses.Health,
     responses.Readiness,
     responses.Problem,
