@@ -1,0 +1,64 @@
+"""What there is on the broker: one exchange for tasks, one for dead letters, and two queues for each kind of worker.
+
+Clients and workers name a queue by its alias (`cpu`); on the broker it carries the version (`cpu.v1`), because a queue
+cannot be declared again with other arguments: who changes them raises the version, and the old queues run empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from kombu import Connection, Exchange, Queue
+
+VERSION = "v1"
+WORK = ("ingest", "cpu", "gpu", "callback")
+CONSUMER_TIMEOUT_MS = 48 * 3600 * 1000
+_DELIVERY_LIMIT = 5
+
+# Topic, for a day when a queue shall take more than its own key; direct exchanges would have to be replaced.
+EXCHANGE = Exchange(f"meshroom-tasks.{VERSION}", type="topic", durable=True)
+DEAD_EXCHANGE = Exchange(f"meshroom-tasks.dead.{VERSION}", type="topic", durable=True)
+
+_WORK_ARGUMENTS = {
+    "x-queue-type": "quorum",  # Replicated where there are several brokers; classic queues have no delivery limit.
+    "x-delivery-limit": _DELIVERY_LIMIT,  # What crashes every worker is parked. Attempts proper are counted in SQL.
+    "x-dead-letter-exchange": DEAD_EXCHANGE.name,
+    "x-dead-letter-strategy": "at-least-once",  # A dead letter leaves its queue only when the other has it.
+    "x-overflow": "reject-publish",  # Which that strategy needs: the publisher learns of it, and its outbox waits.
+    "x-consumer-timeout": CONSUMER_TIMEOUT_MS,  # A stage may run for a day; RabbitMQ 3.12 and later heed this.
+}
+_DEAD_ARGUMENTS = {
+    "x-queue-type": "quorum",
+    "x-delivery-limit": -1,  # Looking at a dead letter counts as a delivery, and must not destroy it.
+}
+
+
+def work_queues() -> list[Queue]:
+    """The queues that workers consume."""
+    return [
+        Queue(f"{name}.{VERSION}", EXCHANGE, routing_key=name, alias=name, queue_arguments=dict(_WORK_ARGUMENTS))
+        for name in WORK
+    ]
+
+
+def dead_queues() -> dict[str, Queue]:
+    """Where the messages of each work queue go that nobody could take; a dead letter keeps its routing key."""
+    return {
+        name: Queue(f"{name}.dead.{VERSION}", DEAD_EXCHANGE, routing_key=name, queue_arguments=dict(_DEAD_ARGUMENTS))
+        for name in WORK
+    }
+
+
+def declare(connection: Connection) -> Iterator[tuple[str, Any]]:
+    """Declare everything that is not there yet, dead letters first; yields each queue's alias and declaration.
+
+    Raises kombu's channel error (406) for a queue that is there with other arguments.
+    """
+    with connection.channel() as channel:
+        for name, queue in dead_queues().items():
+            queue(channel).declare()
+            yield name, queue
+        for queue in work_queues():
+            queue(channel).declare()
+            yield queue.alias, queue
