@@ -30,7 +30,9 @@ _WORK_ARGUMENTS = {
 }
 _DEAD_ARGUMENTS = {
     "x-queue-type": "quorum",
-    "x-delivery-limit": -1,  # Looking at a dead letter counts as a delivery, and must not destroy it.
+    # Looking at a dead letter counts as a delivery, and must not destroy it. No limit is written -1 for RabbitMQ 4, to
+    # which nothing means 20; to 3.10 it means that the first look destroys.
+    "x-delivery-limit": 1_000_000,
 }
 
 
