@@ -5,7 +5,6 @@ Its ports, data, logs, cookie and port mapper are its own: it disturbs no other 
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -19,6 +18,7 @@ import pytest
 from kombu import Connection
 
 from demo.stand import free_port
+from meshroom_tasks import topology
 from meshroom_tasks.settings import PROJECT
 
 _SERVER_FOLDERS = (Path("/usr/lib/rabbitmq/bin"), Path("/opt/rabbitmq/sbin"), Path("/usr/local/sbin"))
@@ -72,9 +72,12 @@ class RabbitMQ:
         return subprocess.run(command, env=self._environment(), check=True, capture_output=True, text=True).stdout
 
     def filled_queues(self) -> dict[str, int]:
-        """Messages in each queue that holds any, those that are being worked on included."""
-        rows = json.loads(self.control("list_queues", "name", "messages", "--formatter", "json"))
-        return {row["name"]: row["messages"] for row in rows if row["messages"]}
+        """How many messages wait in each of the service's queues; those that have none are left out."""
+        counts = {}
+        with Connection(self.url) as connection:
+            for queue in (*topology.work_queues(), *topology.dead_queues().values()):
+                counts[queue.name] = queue(connection.default_channel).queue_declare(passive=True).message_count
+        return {name: count for name, count in counts.items() if count}
 
     def close(self) -> None:
         self.kill()
