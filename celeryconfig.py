@@ -1,12 +1,10 @@
-"""Celery's configuration: each setting beside its reason.
+"""Celery's configuration: each setting beside its reason. The queues and their arguments: meshroom_tasks/topology.py.
 
 The job store is the truth; a message is only a hint to look at a step. So nothing here keeps results, and losing or
 doubling a message costs nothing but a moment.
 """
 
-from kombu import Exchange, Queue
-
-from meshroom_tasks import file_broker
+from meshroom_tasks import file_broker, topology
 from meshroom_tasks.settings import current_settings
 
 _settings = current_settings()
@@ -15,6 +13,7 @@ _POLLING_SECONDS = 0.05
 broker_url = _settings.broker
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None  # Outlive any outage of the broker; the default gives up after 100 tries.
+broker_channel_error_retry = True  # A channel that the broker closes (405, 406) is opened again; else the worker exits.
 
 if broker_url.startswith("filesystem://"):
     file_broker.install()
@@ -29,13 +28,13 @@ if broker_url.startswith("filesystem://"):
     }
 else:
     broker_transport_options = {"confirm_publish": True}  # A hint leaves the outbox only when the broker has it.
+    broker_heartbeat = 30  # Seconds after which a broker, or a network, that fell silent is given up.
+    broker_connection_timeout = 4.0
 
-_exchange = Exchange("meshroom-tasks", type="topic", durable=True)
-_names = ["ingest", "cpu", "gpu", "callback", *filter(None, [_settings.intensive_queue])]
-task_queues = [Queue(name, _exchange, routing_key=name) for name in dict.fromkeys(_names)]
+task_queues = topology.work_queues(topology.names(_settings.intensive_queue))
 task_default_queue = "ingest"
-task_default_exchange = "meshroom-tasks"
-task_default_exchange_type = "topic"
+task_default_exchange = topology.EXCHANGE.name
+task_default_exchange_type = topology.EXCHANGE.type
 task_default_routing_key = "ingest"
 task_create_missing_queues = False  # A typo in a queue name fails loudly.
 
@@ -43,9 +42,14 @@ imports = ("meshroom_tasks.tasks", "meshroom_tasks.worker")  # Read by workers o
 
 task_ignore_result = True  # State lives in SQL.
 task_acks_late = True  # A message outlives the worker that died over it.
-task_reject_on_worker_lost = True
+task_reject_on_worker_lost = True  # ... also when only its pool process died. The delivery limit ends a loop of these.
+task_acks_on_failure = True  # The store has the failure, and sends a hint when it is time to try again.
+task_acks_on_timeout = True
 worker_prefetch_multiplier = 1  # Nothing waits behind a stage that runs for hours.
-worker_cancel_long_running_tasks_on_connection_loss = True  # Otherwise the redelivered copy runs beside the first.
+# A lost broker stops no stage. The message comes back and finds the step taken, by the lease that its worker goes on
+# renewing in SQL: two copies never run at once.
+worker_cancel_long_running_tasks_on_connection_loss = False
+worker_consumer = "meshroom_tasks.consumer:Consumer"  # Undecodable messages become dead letters.
 worker_soft_shutdown_timeout = 0.0
 worker_enable_soft_shutdown_on_idle = False
 worker_send_task_events = True  # Flower
@@ -53,6 +57,6 @@ task_send_sent_event = True
 task_track_started = True
 worker_hijack_root_logger = False
 worker_redirect_stdouts = False
-control_queue_durable = True
+control_queue_durable = True  # RabbitMQ 4.3 refuses queues that are neither durable nor exclusive.
 control_queue_exclusive = False  # An exclusive control queue kills a worker that reconnects under its own name.
 timezone = "UTC"

@@ -10,6 +10,7 @@ from meshroom_tasks.logs import logger
 log = logger(__name__)
 
 _PUBLISH_RETRY = {"max_retries": 1, "interval_start": 0.1, "interval_max": 0.2}
+_CONFIRM_SECONDS = 5.0
 
 
 def flush(store: JobStore) -> int:
@@ -42,6 +43,7 @@ def _send(hint: Hint) -> bool:
             headers={"job_id": hint.job_id, "request_id": hint.request_id},
             retry=True,
             retry_policy=_PUBLISH_RETRY,
+            confirm_timeout=_CONFIRM_SECONDS,  # A broker that is cut off without a word holds up nobody.
         )
     except Exception as error:
         log.warning("the broker takes no message; the hint stays in the outbox", hint=hint.label, error=str(error))

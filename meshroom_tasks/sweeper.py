@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from dataclasses import dataclass
 from types import FrameType
 
 from meshroom_tasks.dispatch import flush
@@ -18,13 +19,23 @@ from meshroom_tasks.settings import current_settings
 log = logger(__name__)
 
 
-def sweep(store: JobStore) -> None:
+@dataclass(frozen=True)
+class Swept:
+    """Steps taken back from silent workers, hints renewed, hints sent."""
+
+    reclaimed: int
+    renewed: int
+    sent: int
+
+
+def sweep(store: JobStore) -> Swept:
     """One round."""
     reclaimed = store.reclaim_expired()
     renewed = store.renew_hints()
     sent = flush(store)
     if reclaimed or renewed:
         log.info("swept", reclaimed=reclaimed, renewed=renewed, sent=sent)
+    return Swept(reclaimed, renewed, sent)
 
 
 def main() -> None:

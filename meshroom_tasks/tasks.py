@@ -47,6 +47,7 @@ def step_task(body: StepBody) -> Task:
             with hold(service.store, service.storage, step_id, worker, every) as holding:
                 if holding is not None:
                     _BODIES[holding.work.kind](service, holding)
+                    flush(service.store)  # The next stage starts while this one's log is put away.
         finally:
             flush(service.store)
 

@@ -2,66 +2,44 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from dataclasses import asdict
 from datetime import UTC, datetime
-from functools import wraps
-from typing import ParamSpec, TypeVar
 
 import click
-from rich.console import Console
 from rich.table import Table
 
-from meshroom_tasks.errors import ServiceError
-from meshroom_tasks.jobs.store import JobStore, open_store
+from meshroom_tasks.commands.base import ServiceCommand, as_json, console, operator, print_json
+from meshroom_tasks.jobs.store import JobStore
 from meshroom_tasks.jobs.workers import WorkerView
-from meshroom_tasks.settings import current_settings
 
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
 _GIGABYTE = 1e9
 
 
-def _errors_in_words(command: Callable[_P, _R]) -> Callable[_P, _R]:
-    @wraps(command)
-    def run(*arguments: _P.args, **options: _P.kwargs) -> _R:
-        try:
-            return command(*arguments, **options)
-        except ServiceError as error:
-            raise click.ClickException(error.message) from error
-
-    return run
-
-
-@click.command("workers")
-@click.option("--json", "as_json", is_flag=True, help="For scripts.")
-@_errors_in_words
+@click.command("workers", cls=ServiceCommand)
+@as_json
 def workers(as_json: bool) -> None:
     """Show the workers heard of in the last hour, and what they run."""
-    found = open_store(current_settings()).workers()
+    found = operator().store.workers()
     if as_json:
-        click.echo(json.dumps([asdict(view) for view in found], default=datetime.isoformat, indent=1))
+        print_json(found)
         return
     table = Table(box=None, pad_edge=False)
     for column in ("WORKER", "STATE", "QUEUES", "PROCESSES", "ENGINE", "GPU", "SEEN", "RUNS"):
         table.add_column(column, overflow="fold")
     for view in found:
         table.add_row(*_row(view))
-    Console(markup=False, highlight=False, soft_wrap=not found).print(table if found else "No worker is there.")
+    console().print(table if found else "No worker is there.")
 
 
-@click.command("drain")
+@click.command("drain", cls=ServiceCommand)
 @click.argument("worker")
 @click.option("--undo", is_flag=True, help="Have it take tasks again.")
-@_errors_in_words
 def drain(worker: str, undo: bool) -> None:
     """Have WORKER take nothing new; what it runs is finished.
 
     It stays there, idle, until this is undone or it is started anew: then it can be stopped without loss of work.
     WORKER is a name from the list of workers; the part before `@` is enough where only one begins so.
     """
-    store = open_store(current_settings())
+    store = operator().store
     view = store.ask_to_drain(_full_name(store, worker), drain=not undo)
     if undo:
         click.echo(f"{view.name} takes tasks again within seconds.")

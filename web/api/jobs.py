@@ -11,7 +11,7 @@ from flask.typing import ResponseReturnValue
 from meshroom_tasks.errors import NotFound, RequestRefused
 from meshroom_tasks.jobs.notices import result_url
 from meshroom_tasks.jobs.records import JobView, ResultFile
-from meshroom_tasks.jobs.states import ENDED
+from meshroom_tasks.removal import remove_job
 from web import presenters
 from web.problems import Refused
 from web.schemas.requests import JobsQuery, Requeue
@@ -97,11 +97,7 @@ def requeue_job(job_id: str, body: Requeue) -> Job:
 def delete_job(job_id: str) -> ResponseReturnValue:
     """Forget an ended job, with its results and logs"""
     parts = services()
-    if parts.store.job(job_id).status in ENDED:
-        # The files go first: should that fail, the job is still there to be deleted again.
-        parts.storage.delete_prefix(f"results/{job_id}")
-        parts.storage.delete_prefix(f"jobs/{job_id}")
-    parts.store.delete(job_id)
+    remove_job(parts.store, parts.storage, job_id)
     return "", 204
 
 

@@ -1,0 +1,19 @@
+"""Forgetting a job: what it left in the object store, then its rows."""
+
+from __future__ import annotations
+
+from meshroom_tasks.jobs.states import ENDED
+from meshroom_tasks.jobs.store import JobStore
+from meshroom_tasks.storage import Storage
+
+
+def remove_job(store: JobStore, storage: Storage, job_id: str) -> None:
+    """Forget an ended job with its results, graph and logs. What the stage cache holds of it stays.
+
+    Raises NotFound, and Conflict for a job that has not ended.
+    """
+    if store.job(job_id).status in ENDED:
+        # The files go first: should that fail, the job is still there to be removed again.
+        storage.delete_prefix(f"results/{job_id}")
+        storage.delete_prefix(f"jobs/{job_id}")
+    store.delete(job_id)

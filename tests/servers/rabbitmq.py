@@ -1,0 +1,168 @@
+"""A private RabbitMQ node for tests, with the configuration that is shipped in deploy/.
+
+Its ports, data, logs, cookie and port mapper are its own: it disturbs no other node of the machine, and leaves nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from kombu import Connection
+
+from demo.stand import free_port
+from meshroom_tasks import topology
+from meshroom_tasks.settings import PROJECT
+
+_SERVER_FOLDERS = (Path("/usr/lib/rabbitmq/bin"), Path("/opt/rabbitmq/sbin"), Path("/usr/local/sbin"))
+_INSTALL_SECONDS = 300
+_START_SECONDS = 60
+
+
+class RabbitMQ:
+    def __init__(self, folder: Path, scripts: Path) -> None:
+        self.folder = folder
+        self.port, self._mapper_port, self._node_port = free_port(), free_port(), free_port()
+        self._scripts = scripts
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"amqp://guest:guest@127.0.0.1:{self.port}//"
+
+    def start(self) -> None:
+        """Returns when clients can connect."""
+        with (self.folder / "output.log").open("ab") as output:
+            self._process = subprocess.Popen(
+                [str(self._scripts / "rabbitmq-server")],
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._answers():
+            alive = self._process.poll() is None
+            assert alive and time.monotonic() < deadline, (self.folder / "output.log").read_text()
+            time.sleep(0.2)
+
+    def stop(self) -> None:
+        """As an operator does: the node closes what it has open."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """As the kernel does when memory runs out."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def control(self, *arguments: str) -> str:
+        """What `rabbitmqctl` answers. The server's own: the wrapper on PATH changes the user."""
+        command = [str(self._scripts / "rabbitmqctl"), "--quiet", *arguments]
+        return subprocess.run(command, env=self._environment(), check=True, capture_output=True, text=True).stdout
+
+    def filled_queues(self) -> dict[str, int]:
+        """How many messages wait in each of the service's queues; those that have none are left out."""
+        counts = {}
+        with Connection(self.url) as connection:
+            for queue in (*topology.work_queues(), *topology.dead_queues().values()):
+                counts[queue.name] = queue(connection.default_channel).queue_declare(passive=True).message_count
+        return {name: count for name, count in counts.items() if count}
+
+    def close(self) -> None:
+        self.kill()
+        subprocess.run(["epmd", "-port", str(self._mapper_port), "-kill"], capture_output=True, check=False)
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._process is None:
+            return
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
+        try:
+            self._process.wait(30)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process = None
+
+    def _answers(self) -> bool:
+        try:
+            with Connection(self.url, connect_timeout=2) as connection:
+                connection.connect()
+            return True
+        except OSError:
+            return False
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "HOME": str(self.folder),
+            "ERL_EPMD_PORT": str(self._mapper_port),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODENAME": f"test{self.port}@localhost",
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_PORT": str(self.port),
+            "RABBITMQ_DIST_PORT": str(self._node_port),
+            "RABBITMQ_MNESIA_BASE": str(self.folder / "data"),
+            "RABBITMQ_LOG_BASE": str(self.folder / "logs"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.folder / "plugins"),
+            "RABBITMQ_CONFIG_FILE": str(PROJECT / "deploy" / "rabbitmq.conf"),
+            "RABBITMQ_CONF_ENV_FILE": str(self.folder / "none"),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+sbwt none +sbwtdcpu none +sbwtdio none",  # No busy waiting.
+        }
+
+
+@contextmanager
+def private_rabbitmq(folder: Path, scripts: Path) -> Iterator[RabbitMQ]:
+    """A started node that keeps everything below `folder`; killed at the end of the block."""
+    folder.mkdir(parents=True, exist_ok=True)
+    node = RabbitMQ(folder, scripts)
+    try:
+        node.start()
+        yield node
+    finally:
+        node.close()
+
+
+def server_scripts() -> Path | None:
+    """The folder of RabbitMQ's own scripts; installed by apt when that is possible here."""
+    return _installed() or (_installed() if _install() else None)
+
+
+def _installed() -> Path | None:
+    return next((folder for folder in _SERVER_FOLDERS if (folder / "rabbitmq-server").is_file()), None)
+
+
+def _install() -> bool:
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        return False
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+    try:
+        for command in (
+            ["apt-get", "-qq", "update"],
+            ["apt-get", "-qq", "-y", "-o", "DPkg::Lock::Timeout=120", "install", "rabbitmq-server"],
+        ):
+            subprocess.run(command, env=environment, capture_output=True, check=True, timeout=_INSTALL_SECONDS)
+    except (subprocess.SubprocessError, OSError):
+        return False
+    return True
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
+    """One node for the whole run; a test that stops it starts it again."""
+    scripts = server_scripts()
+    if scripts is None:
+        pytest.skip("there is no RabbitMQ on this machine (Debian package rabbitmq-server)")
+    with private_rabbitmq(tmp_path_factory.mktemp("rabbitmq"), scripts) as node:
+        yield node
