@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -11,7 +11,6 @@ from meshroom_tasks.commands.changing import cancel, purge_jobs, requeue
 from meshroom_tasks.commands.upkeep import sweep_once
 from meshroom_tasks.errors import PhotosWithoutOverlap
 from meshroom_tasks.jobs import tables
-from meshroom_tasks.jobs.base import utc_now
 from meshroom_tasks.jobs.store import JobStore
 from tests.jobs.conftest import RESULTS, claim_kind, new_job, run_chunks, run_to_plan
 
@@ -37,7 +36,7 @@ def failed(store: JobStore) -> str:
 
 def ended_ago(store: JobStore, job_id: str, ago: timedelta) -> None:
     with store.database.transaction() as connection:
-        connection.execute(sa.update(tables.job).where(tables.job.c.id == job_id).values(finished_at=utc_now() - ago))
+        connection.execute(sa.update(tables.job).where(tables.job.c.id == job_id).values(finished_at=datetime.now(UTC) - ago))
 
 
 def states(store: JobStore, job_id: str) -> dict[str, str]:
