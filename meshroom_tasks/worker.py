@@ -44,7 +44,7 @@ def prepare(sender: Any, **_: Any) -> None:
     """
     settings = current_settings()
     configure_logging(settings.log_level, settings.log_format)  # Celery does so only after this.
-    queues = tuple(sender.app.amqp.queues.consume_from)
+    queues = tuple(queue.routing_key for queue in sender.app.amqp.queues.consume_from.values())
     _Parent.facts = WorkerFacts(sender.hostname, socket.gethostname(), os.getpid(), queues, sender.concurrency)
     _check_database(settings)
     try:

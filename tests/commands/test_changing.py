@@ -36,7 +36,9 @@ def failed(store: JobStore) -> str:
 
 def ended_ago(store: JobStore, job_id: str, ago: timedelta) -> None:
     with store.database.transaction() as connection:
-        connection.execute(sa.update(tables.job).where(tables.job.c.id == job_id).values(finished_at=datetime.now(UTC) - ago))
+        connection.execute(
+            sa.update(tables.job).where(tables.job.c.id == job_id).values(finished_at=datetime.now(UTC) - ago)
+        )
 
 
 def states(store: JobStore, job_id: str) -> dict[str, str]:
