@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import cast
 
 from flask import Flask, current_app
-from meshroom_tasks.pipelines import Pipelines
 
 from meshroom_tasks.celery_app import broker_reachable
 from meshroom_tasks.dispatch import flush
 from meshroom_tasks.jobs.store import JobStore, open_store
+from meshroom_tasks.pipelines import Pipelines
 from meshroom_tasks.settings import Settings
 from meshroom_tasks.storage import Storage, open_storage
 

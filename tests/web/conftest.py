@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from flask.testing import FlaskClient
-from meshroom_tasks.pipelines import Pipelines
 
 from meshroom_tasks.jobs import tables
 from meshroom_tasks.jobs.records import ResultFile
 from meshroom_tasks.jobs.store import open_store
+from meshroom_tasks.pipelines import Pipelines
 from meshroom_tasks.settings import Settings, load_settings
 from meshroom_tasks.storage import open_storage
 from web.app import create_app
