@@ -109,6 +109,8 @@ class Settings(BaseSettings):
     aws_bucket_name: str = "3d-generator"
     aws_access_key_id: str = ""
     aws_secret_access_key: SecretStr = SecretStr("")
+    aws_session_token: SecretStr = SecretStr("")
+    """Belongs to keys that expire."""
 
     # Engine
     meshroom_binary: str = ""

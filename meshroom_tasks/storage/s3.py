@@ -22,7 +22,7 @@ from meshroom_tasks.errors import DiskFull, ObjectMissing, StorageUnavailable
 from meshroom_tasks.settings import Settings
 from meshroom_tasks.storage.base import ObjectInfo, Progress, Sink, is_key
 from meshroom_tasks.storage.s3_calls import S3Calls, code_of, translated
-from meshroom_tasks.storage.s3_download import Download
+from meshroom_tasks.storage.s3_download import Download, read_body
 from meshroom_tasks.storage.s3_upload import Upload
 
 _BLOCK = 1 << 20
@@ -75,8 +75,7 @@ class S3Storage:
         name = self._existing(key)
 
         def read() -> bytes:
-            with self._calls.once("get_object", Key=name, ChecksumMode="ENABLED")["Body"] as body:
-                return bytes(body.read())
+            return read_body(self._calls.once("get_object", Key=name, ChecksumMode="ENABLED"))
 
         return self._calls.patiently(read, key=name)
 

@@ -102,6 +102,7 @@ class S3Calls:
             # Without a pair of keys: boto3's own search, which ends at the machine's role.
             aws_access_key_id=settings.aws_access_key_id or None,
             aws_secret_access_key=settings.aws_secret_access_key.get_secret_value() or None,
+            aws_session_token=settings.aws_session_token.get_secret_value() or None,
         )
         least, most = _READ_SECONDS
         return session.client(
