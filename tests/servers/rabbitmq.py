@@ -32,6 +32,8 @@ class RabbitMQ:
         self.port, self._mapper_port, self._node_port = free_port(), free_port(), free_port()
         self._scripts = scripts
         self._process: subprocess.Popen[bytes] | None = None
+        # Started here, so that it can be ended here: the node's own would be a daemon.
+        self._mapper = subprocess.Popen(["epmd", "-port", str(self._mapper_port), "-address", "127.0.0.1"])
 
     @property
     def url(self) -> str:
@@ -81,7 +83,8 @@ class RabbitMQ:
 
     def close(self) -> None:
         self.kill()
-        subprocess.run(["epmd", "-port", str(self._mapper_port), "-kill"], capture_output=True, check=False)
+        self._mapper.kill()
+        self._mapper.wait()
 
     def _end(self, number: signal.Signals) -> None:
         if self._process is None:
