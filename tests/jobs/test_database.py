@@ -39,7 +39,7 @@ def test_a_migration_gives_the_steps_of_running_jobs_their_turns(store: JobStore
     with store.database.snapshot() as connection:
         before = connection.execute(turns).all()
     database = store.database
-    command.downgrade(database._alembic(), "0001")
+    command.downgrade(database._alembic(), "0002")
     database.upgrade()
     with database.snapshot() as connection:
         assert connection.execute(turns).all() == before
