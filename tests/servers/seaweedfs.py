@@ -64,7 +64,7 @@ class SeaweedFS:
         )
 
     def start(self) -> None:
-        """Start and wait until it answers."""
+        """Start and wait until it answers. Each bucket takes seven volumes, hence so many of them."""
         data = self._folder / "data"
         data.mkdir(parents=True, exist_ok=True)
         identities = self._folder / "identities.json"
@@ -77,7 +77,7 @@ class SeaweedFS:
             *(
                 "-master.telemetry=false",
                 "-master.volumeSizeLimitMB=256",
-                "-volume.max=200",
+                "-volume.max=2000",
                 "-volume.preStopSeconds=1",
                 "-filer",
                 "-s3",
