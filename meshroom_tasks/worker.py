@@ -50,7 +50,7 @@ def prepare(sender: Any, **_: Any) -> None:
     try:
         found = equipment(queues, settings, Service(settings).engine)
     except Unfit as unfit:
-        _refuse(str(unfit))
+        _refuse(str(unfit), _Parent.facts)
     _Parent.facts = _with(found)
     killed, removed = kill_leftovers(), clean_workspaces(settings.workspace)
     if killed or removed:
@@ -64,7 +64,7 @@ def _check_database(settings: Settings) -> None:
         if not database.is_sqlite:
             database.require_current()
     except SchemaOutdated as error:
-        _refuse(error.message, in_row=False)
+        _refuse(error.message)
     except DatabaseUnavailable as error:
         log.warning("starting without the database", error=error.message, cause=str(error.__cause__))
     finally:
@@ -108,14 +108,14 @@ def stop_taking_tasks(**_: Any) -> None:
     _say_not_ready()
 
 
-def _refuse(reason: str, *, in_row: bool = True) -> NoReturn:
-    facts = replace(_Parent.facts, refusal=reason)
-    if in_row:
+def _refuse(reason: str, facts: WorkerFacts | None = None) -> NoReturn:
+    """`facts` are those for the worker's row; None where there can be no row."""
+    if facts is not None:
         with suppress(ServiceError), connected(current_settings()) as store:
-            store.worker_started(facts)
+            store.worker_started(replace(facts, refusal=reason))
     if (name := os.environ.get(READY_FILE)) is not None:
         refusal_file(Path(name)).write_text(reason + "\n")
-    log.critical("this worker takes no tasks", worker=facts.name, reason=reason)
+    log.critical("this worker takes no tasks", reason=reason)
     raise SystemExit(EXIT_REFUSED)
 
 
