@@ -1,4 +1,5 @@
-"""What runs periodically: take back expired leases, renew unheeded hints, send what the outbox still holds.
+"""What runs periodically: take back expired leases, renew unheeded hints, send what the outbox still holds; now and
+then, remove what killed writers left in the object store.
 
 Any number of sweepers may run; each row is taken by one.
 """
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from dataclasses import dataclass
 from types import FrameType
 
@@ -15,8 +17,14 @@ from meshroom_tasks.errors import ServiceError
 from meshroom_tasks.jobs.store import JobStore, open_store
 from meshroom_tasks.logs import configure_logging, logger
 from meshroom_tasks.settings import current_settings
+from meshroom_tasks.storage import Storage, open_storage
 
 log = logger(__name__)
+
+_TIDY_SECONDS = 3600.0
+_PATIENCE_SECONDS = 3.0  # Leases must not wait for an object store that is away.
+_ABANDONED_SECONDS = 86_400.0
+"""A bundle of many gigabytes may take hours to be written."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,20 @@ def sweep(store: JobStore) -> Swept:
     return Swept(reclaimed, renewed, sent)
 
 
+class Tidying:
+    """Removes abandoned uploads, at most once an hour."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._next = 0.0
+
+    def when_due(self) -> None:
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + _TIDY_SECONDS
+            if removed := self._storage.remove_abandoned(older_than_seconds=_ABANDONED_SECONDS):
+                log.info("abandoned uploads removed", count=removed)
+
+
 def main() -> None:
     settings = current_settings()
     configure_logging(settings.log_level, settings.log_format)
@@ -48,11 +70,12 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, request_stop)
     signal.signal(signal.SIGINT, request_stop)
-    store = open_store(settings)
+    store, tidying = open_store(settings), Tidying(open_storage(settings, patience=_PATIENCE_SECONDS))
     log.info("sweeping", every_seconds=settings.sweep_seconds)
     while not stop.wait(settings.sweep_seconds):
         try:
             sweep(store)
+            tidying.when_due()
         except ServiceError as error:
             log.warning("a sweep failed; the next one tries again", code=error.code, error=error.message)
 
