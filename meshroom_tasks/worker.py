@@ -27,6 +27,8 @@ from meshroom_tasks.settings import Settings, current_settings
 
 log = logger(__name__)
 
+_CLOSE_SECONDS = 10.0
+
 
 class _Parent:
     """The parent process of the pool: what it knows of itself."""
@@ -85,7 +87,7 @@ def take_tasks(sender: Any, **_: Any) -> None:
         log.info("drained: takes nothing new" if drain else "takes tasks again")
         drained[0] = drain
         if drain:
-            intake.close()
+            intake.close(_CLOSE_SECONDS)  # Only then is it true that it is not ready.
             _say_not_ready()
         else:
             intake.reopen()

@@ -138,7 +138,7 @@ def test_a_drained_worker_stays_and_takes_tasks_again_when_asked(tmp_path: Path)
         eventually(lambda: len(deployment.store.workers()) == 2, 10)
         name = next(view.name for view in deployment.store.workers() if view.name.startswith("cpu@"))
         deployment.store.ask_to_drain(name)
-        eventually(lambda: not ready.exists(), 5)
+        eventually(lambda: not ready.exists(), 20)
         job_id = deployment.submit()
         deployment.wait(job_id, until=lambda job: len(job["stages"]) > 3)  # Planned, by another worker.
         time.sleep(2)
