@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -73,6 +74,19 @@ def test_a_changed_setting_computes_from_the_stage_that_it_touches(deployment: D
     assert deployment.wait(deployment.submit(urls))["status"] == "completed"
     before = len(deployment.ledger())
     job = deployment.wait(deployment.submit(urls, settings={"MeshFiltering": {"keepLargestMeshOnly": True}}))
+    assert job["status"] == "completed", job["error"]
+    assert [run.node_type for run in deployment.ledger()[before:]] == ["MeshFiltering", "Texturing"]
+
+
+def test_a_worker_with_an_empty_workspace_takes_any_chunk(deployment: Deployment) -> None:
+    deployment.script({"stages": [{"node_type": "Meshing", "sleep": 2}]})
+    job_id = deployment.submit(deployment.photo_urls(seed=6))
+    deployment.wait(job_id, until=stages_running("Meshing"))
+    [used] = [path.parents[2] for path in deployment.settings.workspace.glob("*/*/runs/*/p.mg")]
+    for kept in ("entries", "photos"):
+        shutil.rmtree(used / kept)
+    before = len(deployment.ledger())
+    job = deployment.wait(job_id)
     assert job["status"] == "completed", job["error"]
     assert [run.node_type for run in deployment.ledger()[before:]] == ["MeshFiltering", "Texturing"]
 
