@@ -8,7 +8,7 @@ from typing import Any
 
 from celery import Celery, Task, signals
 
-from meshroom_tasks.errors import ServiceError
+from meshroom_tasks.errors import BrokerUnavailable
 from meshroom_tasks.logs import bind, clear, configure_logging, logger
 from meshroom_tasks.settings import current_settings
 
@@ -18,11 +18,6 @@ app = Celery("meshroom_tasks")
 app.config_from_object("celeryconfig")
 
 _CONNECT_SECONDS = 3
-
-
-class BrokerUnavailable(ServiceError):
-    code = "broker_unavailable"
-    http_status = 503
 
 
 def broker_reachable() -> None:

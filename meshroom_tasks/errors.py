@@ -217,6 +217,21 @@ class StorageUnavailable(ServiceError):
     http_status = 503
 
 
+class DatabaseUnavailable(ServiceError):
+    code = "database_unavailable"
+    retry = PATIENTLY
+    http_status = 503
+
+
+class SchemaOutdated(DatabaseUnavailable):
+    code = "database_schema_outdated"
+
+
+class BrokerUnavailable(ServiceError):
+    code = "broker_unavailable"
+    http_status = 503
+
+
 class ObjectMissing(ServiceError):
     code = "object_missing"
     retry = PATIENTLY

@@ -14,9 +14,8 @@ from celery import signals
 from meshroom_tasks.child_processes import EXIT_REFUSED, READY_FILE, refusal_file
 from meshroom_tasks.draining import Ending, Intake
 from meshroom_tasks.engine import kill_leftovers
-from meshroom_tasks.errors import ServiceError
+from meshroom_tasks.errors import DatabaseUnavailable, SchemaOutdated, ServiceError
 from meshroom_tasks.handoff import clean_workspaces
-from meshroom_tasks.jobs.database import DatabaseUnavailable, SchemaOutdated
 from meshroom_tasks.jobs.store import open_database
 from meshroom_tasks.jobs.workers import WorkerFacts
 from meshroom_tasks.logs import configure_logging, logger

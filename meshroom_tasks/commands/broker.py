@@ -10,9 +10,9 @@ from kombu import Connection
 from rich.table import Table
 
 from meshroom_tasks import dead_letters, topology
-from meshroom_tasks.celery_app import BrokerUnavailable, app
+from meshroom_tasks.celery_app import app
 from meshroom_tasks.commands.base import ServiceCommand, as_json, console, print_json, refusals
-from meshroom_tasks.errors import Conflict, ServiceError
+from meshroom_tasks.errors import BrokerUnavailable, Conflict, ServiceError
 from meshroom_tasks.settings import current_settings
 
 _CONNECT_SECONDS = 5

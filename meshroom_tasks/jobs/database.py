@@ -17,7 +17,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from meshroom_tasks.errors import PATIENTLY, ServiceError
+from meshroom_tasks.errors import DatabaseUnavailable, SchemaOutdated
 
 _BUSY_SECONDS = 30
 _MIGRATION_KEY = 0x6D657368  # "mesh": the advisory lock that migrations of one database share.
@@ -31,16 +31,6 @@ _KEEPALIVE = {
     "keepalives_count": 3,
     "tcp_user_timeout": 15_000,
 }
-
-
-class DatabaseUnavailable(ServiceError):
-    code = "database_unavailable"
-    retry = PATIENTLY
-    http_status = 503
-
-
-class SchemaOutdated(DatabaseUnavailable):
-    code = "database_schema_outdated"
 
 
 @dataclass(frozen=True)

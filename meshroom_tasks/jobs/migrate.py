@@ -12,7 +12,8 @@ import sys
 import time
 from collections.abc import Sequence
 
-from meshroom_tasks.jobs.database import Database, DatabaseUnavailable
+from meshroom_tasks.errors import DatabaseUnavailable
+from meshroom_tasks.jobs.database import Database
 from meshroom_tasks.jobs.store import open_database
 from meshroom_tasks.settings import load_settings
 

@@ -11,7 +11,7 @@ from typing import ParamSpec, TypeVar
 
 import tenacity
 
-from meshroom_tasks.jobs.database import DatabaseUnavailable
+from meshroom_tasks.errors import DatabaseUnavailable
 from meshroom_tasks.logs import logger
 
 log = logger(__name__)

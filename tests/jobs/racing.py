@@ -14,10 +14,10 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from meshroom_tasks.errors import Conflict, EngineCrashed, RequestRefused, ServiceError
+from meshroom_tasks.errors import Conflict, DatabaseUnavailable, EngineCrashed, RequestRefused, ServiceError
 from meshroom_tasks.jobs import tables
 from meshroom_tasks.jobs.base import Timing
-from meshroom_tasks.jobs.database import Database, DatabaseUnavailable
+from meshroom_tasks.jobs.database import Database
 from meshroom_tasks.jobs.records import Work
 from meshroom_tasks.jobs.store import JobStore
 

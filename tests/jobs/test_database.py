@@ -13,8 +13,9 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
+from meshroom_tasks.errors import DatabaseUnavailable, SchemaOutdated
 from meshroom_tasks.jobs import migrate
-from meshroom_tasks.jobs.database import Database, DatabaseUnavailable, Limits, SchemaOutdated
+from meshroom_tasks.jobs.database import Database, Limits
 from meshroom_tasks.jobs.store import JobStore
 from meshroom_tasks.jobs.tables import metadata
 from tests.servers.postgres import PostgresServer

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from meshroom_tasks.jobs.database import Database, DatabaseUnavailable
+from meshroom_tasks.errors import DatabaseUnavailable
+from meshroom_tasks.jobs.database import Database
 from meshroom_tasks.jobs.records import Work
 from meshroom_tasks.jobs.store import JobStore
 from tests.servers.postgres import PostgresServer
