@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,10 +50,8 @@ def test_the_engine_does_not_see_the_keys(on_s3: Deployment, seaweedfs: SeaweedF
     on_s3.script({"stages": [{"node_type": "CameraInit", "hang": True}]})
     job_id = on_s3.submit(on_s3.photo_urls(seed=7))
     on_s3.wait(job_id, until=stages_running("CameraInit"))
-    runs = str(on_s3.settings.workspace)
-    engines = [process for process in on_s3.engine_processes() if runs in " ".join(process.cmdline())]
+    engines = _running_engines(on_s3)
     workers = [process for process in psutil.process_iter() if _is_worker(process)]
-    assert engines
     secret = seaweedfs.owner[1]
     assert any(secret in _environment(process) for process in workers), "the workers are given the keys"
     for process in engines:
@@ -73,6 +72,16 @@ def test_no_key_and_no_signature_in_any_log(on_s3: Deployment, seaweedfs: Seawee
         content = path.read_text(errors="replace")
         for hidden in (seaweedfs.owner[1], "X-Amz-Signature"):
             assert hidden not in content, path.name
+
+
+def _running_engines(deployment: Deployment, seconds: float = 20) -> list[psutil.Process]:
+    """Those of the stage; a stage runs from its claim on, its process starts a moment later."""
+    runs = str(deployment.settings.workspace)
+    deadline = time.monotonic() + seconds
+    while not (found := [process for process in deployment.engine_processes() if runs in " ".join(process.cmdline())]):
+        assert time.monotonic() < deadline, deployment.logs()
+        time.sleep(0.05)
+    return found
 
 
 def _is_worker(process: psutil.Process) -> bool:
