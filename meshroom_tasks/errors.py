@@ -75,6 +75,12 @@ class GraphInvalid(ServiceError):
     retry = NEVER
 
 
+class IdempotencyKeyReused(RequestRefused):
+    """The key belongs to an earlier request that asked for something else."""
+
+    code = "idempotency_key_reused"
+
+
 class UrlInvalid(RequestRefused):
     """A URL that cannot be used whatever it names: malformed, too long, with user info."""
 

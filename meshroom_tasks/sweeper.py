@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 from types import FrameType
 
 from meshroom_tasks.dispatch import flush
@@ -22,6 +23,7 @@ from meshroom_tasks.storage import Storage, open_storage
 log = logger(__name__)
 
 _TIDY_SECONDS = 3600.0
+_SUBMISSIONS_KEPT = timedelta(days=3)
 _PATIENCE_SECONDS = 3.0  # Leases must not wait for an object store that is away.
 _ABANDONED_SECONDS = 86_400.0
 """A bundle of many gigabytes may take hours to be written."""
@@ -47,15 +49,17 @@ def sweep(store: JobStore) -> Swept:
 
 
 class Tidying:
-    """Removes abandoned uploads, at most once an hour."""
+    """Removes abandoned uploads and forgets old idempotency keys, at most once an hour."""
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, store: JobStore, storage: Storage) -> None:
+        self._store = store
         self._storage = storage
         self._next = 0.0
 
     def when_due(self) -> None:
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + _TIDY_SECONDS
+            self._store.forget_submissions(_SUBMISSIONS_KEPT)
             if removed := self._storage.remove_abandoned(older_than_seconds=_ABANDONED_SECONDS):
                 log.info("abandoned uploads removed", count=removed)
 
@@ -70,7 +74,8 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, request_stop)
     signal.signal(signal.SIGINT, request_stop)
-    store, tidying = open_store(settings), Tidying(open_storage(settings, patience=_PATIENCE_SECONDS))
+    store = open_store(settings)
+    tidying = Tidying(store, open_storage(settings, patience=_PATIENCE_SECONDS))
     log.info("sweeping", every_seconds=settings.sweep_seconds)
     while not stop.wait(settings.sweep_seconds):
         try:

@@ -4,20 +4,23 @@ import os
 import time
 from pathlib import Path
 
+from meshroom_tasks.jobs.store import open_store
+from meshroom_tasks.settings import load_settings
 from meshroom_tasks.storage import LocalStorage
 from meshroom_tasks.sweeper import Tidying
 
 
 def test_what_a_killed_writer_left_goes_after_a_day_and_what_is_being_written_stays(tmp_path: Path) -> None:
-    storage = LocalStorage(tmp_path)
+    settings = load_settings(data_dir=tmp_path)
+    store, storage = open_store(settings), LocalStorage(tmp_path / "storage")
     with storage.create("a/new") as new:
         new.write(b"half")
-        [young] = [path for path in tmp_path.rglob("*") if path.is_file()]
+        [young] = [path for path in (tmp_path / "storage").rglob("*") if path.is_file()]
         old = young.with_name("old" + young.suffix)
         old.write_bytes(b"half")
         yesterday = time.time() - 90_000
         os.utime(old, (yesterday, yesterday))
-        Tidying(storage).when_due()
+        Tidying(store, storage).when_due()
         assert young.exists()
         assert not old.exists()
     assert storage.get_bytes("a/new") == b"half"

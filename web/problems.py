@@ -20,7 +20,7 @@ MEDIA_TYPE = "application/problem+json"
 
 _log = logger(__name__)
 
-Place = Literal["body", "query"]
+Place = Literal["body", "query", "header"]
 
 _RETRY_SECONDS = "5"
 

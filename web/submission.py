@@ -10,6 +10,7 @@ from meshroom_tasks.errors import RequestRefused, TooFewImages
 from meshroom_tasks.jobs.records import NewJob
 from meshroom_tasks.pipelines import Pipelines
 from meshroom_tasks.settings import Settings
+from web.idempotency import key_of_request
 from web.pipeline_checks import Found, check_pipeline
 from web.problems import Refused
 from web.schemas.requests import Reconstruction
@@ -32,6 +33,7 @@ def new_job(body: Reconstruction, settings: Settings, pipelines: Pipelines, requ
         priority=body.priority,
         outputs=tuple(body.outputs),
         request_id=request_id,
+        idempotency=key_of_request(body),
     )
 
 

@@ -19,6 +19,14 @@ JSON = Any
 
 
 @dataclass(frozen=True)
+class IdempotencyKey:
+    """What a client calls one submission, however often it sends it; `fingerprint` is a hash of what it asked for."""
+
+    name: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
 class NewJob:
     """A validated request, ready to be recorded."""
 
@@ -30,6 +38,15 @@ class NewJob:
     priority: int = 5
     outputs: tuple[str, ...] = ("obj", "glb")
     request_id: str = ""
+    idempotency: IdempotencyKey | None = None
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """`replayed`: the job was recorded by an earlier request with the same idempotency key."""
+
+    job_id: str
+    replayed: bool = False
 
 
 @dataclass(frozen=True)

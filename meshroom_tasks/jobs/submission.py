@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from meshroom_tasks.errors import Conflict, RequestRefused
+from meshroom_tasks.errors import Conflict, IdempotencyKeyReused, RequestRefused
 from meshroom_tasks.jobs import tables
 from meshroom_tasks.jobs.base import Row, moving, new_token
 from meshroom_tasks.jobs.flow import Flow
 from meshroom_tasks.jobs.queueing import turn
-from meshroom_tasks.jobs.records import NewJob, StepKind
+from meshroom_tasks.jobs.records import IdempotencyKey, NewJob, StepKind, Submitted
 from meshroom_tasks.jobs.retries import briefly
 from meshroom_tasks.jobs.states import ENDED, StepEvent, downstream_of
 
@@ -21,16 +22,24 @@ _KINDS: tuple[StepKind, ...] = ("ingest", "plan", "results")
 class Submission(Flow):
     def submit(self, new: NewJob) -> str:
         """Record the job, its first step and the hint for it; returns the job's id."""
-        job_id = str(uuid.uuid4())
-        self._record(job_id, new)
-        return job_id
+        return self.submit_once(new).job_id
+
+    def submit_once(self, new: NewJob) -> Submitted:
+        """Like `submit`. With an idempotency key that is known, nothing is recorded and the job of the first time is
+        named; raises IdempotencyKeyReused when something else was asked for then.
+        """
+        return self._record(str(uuid.uuid4()), new)
 
     @briefly
-    def _record(self, job_id: str, new: NewJob) -> None:
+    def _record(self, job_id: str, new: NewJob) -> Submitted:
         with self.database.transaction() as connection:
             if connection.execute(sa.select(tables.job.c.id).where(tables.job.c.id == job_id)).first() is not None:
-                return  # Recorded by an attempt whose acknowledgement was lost.
+                return Submitted(job_id)  # Recorded by an attempt whose acknowledgement was lost.
             now = self._now(connection)
+            if new.idempotency is not None:
+                first = self._first_of(connection, new.idempotency, job_id, now)
+                if first != job_id:
+                    return Submitted(first, replayed=True)
             connection.execute(
                 sa.insert(tables.job).values(
                     id=job_id,
@@ -55,6 +64,35 @@ class Submission(Flow):
                     )
                 )
             self._open_next(connection, job)
+            return Submitted(job_id)
+
+    def _first_of(self, connection: sa.Connection, key: IdempotencyKey, job_id: str, now: datetime) -> str:
+        """The job that was first submitted under this key: `job_id`, if no other was.
+
+        The unique key decides a race: the second waits until the first has committed, and then finds it.
+        """
+        known = sa.select(tables.submission).where(tables.submission.c.idempotency_key == key.name)
+        found = connection.execute(known).one_or_none()
+        if found is None:
+            row = {"idempotency_key": key.name, "fingerprint": key.fingerprint, "job_id": job_id, "created_at": now}
+            try:
+                with connection.begin_nested():
+                    connection.execute(sa.insert(tables.submission).values(row))
+                return job_id
+            except sa.exc.IntegrityError:
+                found = connection.execute(known).one()
+        if found.fingerprint != key.fingerprint:
+            raise IdempotencyKeyReused(
+                "this Idempotency-Key was sent before with another request; use a new key for a new job",
+                job_id=found.job_id,
+            )
+        return str(found.job_id)
+
+    def forget_submissions(self, older_than: timedelta) -> int:
+        """Forget idempotency keys; returns how many."""
+        with self.database.transaction() as connection:
+            old = tables.submission.c.created_at < self._now(connection) - older_than
+            return connection.execute(sa.delete(tables.submission).where(old)).rowcount
 
     @briefly
     def cancel(self, job_id: str) -> None:

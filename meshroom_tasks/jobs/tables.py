@@ -75,6 +75,17 @@ job = sa.Table(
     sa.Index(None, "status"),
 )
 
+# Kept when the job is deleted: the same request sent again still gets the same answer.
+submission = sa.Table(
+    "submission",
+    metadata,
+    sa.Column("idempotency_key", sa.String(255), primary_key=True),
+    sa.Column("fingerprint", sa.String(64), nullable=False),
+    sa.Column("job_id", sa.String(36), nullable=False),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Index(None, "created_at"),
+)
+
 stage = sa.Table(
     "stage",
     metadata,

@@ -167,6 +167,6 @@ def test_recording_comes_before_telling(site: Site, client: FlaskClient, monkeyp
     def fail(new: object) -> str:
         raise RuntimeError("no space")
 
-    monkeypatch.setattr(site.store, "submit", fail)
+    monkeypatch.setattr(site.store, "submit_once", fail)
     assert_problem(client.post(URL, json=body()), 500, "internal_error")
     assert site.announced == []

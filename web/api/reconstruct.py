@@ -5,6 +5,7 @@ from __future__ import annotations
 from apiflask import APIBlueprint
 
 from web import presenters
+from web.idempotency import REPLAYED
 from web.request_ids import current_request_id
 from web.schemas.requests import RECONSTRUCTION_EXAMPLES, Reconstruction
 from web.schemas.responses import Accepted, AcceptedHeaders
@@ -26,11 +27,15 @@ def reconstruct(body: Reconstruction) -> tuple[Accepted, int, dict[str, str]]:
     """Reconstruct a model from photos
 
     Records a job and answers at once; `Location` names the job, to be asked for after `Retry-After` seconds. When the
-    job ends, its outcome is posted to `callback_url` (see the webhooks below).
+    job ends, its outcome is posted to `callback_url` (see the webhooks below). Send an `Idempotency-Key` of your own
+    with it: a request that is sent again within three days under the same key, because its answer was lost, gets the
+    answer of the first one, and no second job.
     """
     parts = services()
     new = new_job(body, parts.settings, parts.pipelines, current_request_id())
-    job_id = parts.store.submit(new)
+    submitted = parts.store.submit_once(new)
     parts.announce()
-    headers = {"Location": presenters.job_path(job_id), "Retry-After": _POLL_SECONDS}
-    return presenters.accepted(job_id), 202, headers
+    headers = {"Location": presenters.job_path(submitted.job_id), "Retry-After": _POLL_SECONDS}
+    if submitted.replayed:
+        headers[REPLAYED] = "true"
+    return presenters.accepted(submitted.job_id), 202, headers

@@ -11,7 +11,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from meshroom_tasks.errors import ServiceError, Stopped
 from meshroom_tasks.settings import Settings
 from web import auth, problems
-from web.openapi.parts import DESCRIPTION, WEBHOOK_HEADERS
+from web.openapi.parts import DESCRIPTION, IDEMPOTENCY_KEY, WEBHOOK_HEADERS
 from web.schemas import callbacks, requests, responses, workers
 
 Document = dict[str, Any]
@@ -70,6 +70,7 @@ def complete(document: Document, settings: Settings) -> Document:
         name: {"{$request.body#/callback_url}": item} for name, item in _webhooks().items()
     }
     document["paths"]["/api/v1/reconstruct"]["post"]["requestBody"]["required"] = True
+    document["paths"]["/api/v1/reconstruct"]["post"]["parameters"].append(IDEMPOTENCY_KEY)
     return document
 
 

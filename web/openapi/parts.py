@@ -49,6 +49,15 @@ WEBHOOK_HEADERS: list[dict[str, Any]] = [
     },
 ]
 
+IDEMPOTENCY_KEY: dict[str, Any] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "Your name for this request: sent again under it, it answers with the same job.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+    "example": "order-4711-model-1",
+}
+
 DESCRIPTION = """\
 Photos in, textured 3D mesh out.
 

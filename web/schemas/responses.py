@@ -25,6 +25,9 @@ class Accepted(Answer):
 class AcceptedHeaders(BaseModel):
     location: str = Field(description="The address of the job.", examples=[f"/api/v1/jobs/{_JOB_ID}"])
     retry_after: str = Field(description="Seconds to wait before asking for it.", examples=["5"])
+    idempotency_replayed: str | None = Field(
+        None, description="`true`: the job is that of an earlier request with this key.", examples=["true"]
+    )
 
 
 class Usage(Answer):
@@ -148,7 +151,7 @@ class Readiness(Answer):
 class Fault(Answer):
     pointer: str = Field(description="JSON pointer to what is wrong.", examples=["/image_urls/3"])
     detail: str = Field(examples=["address not allowed"])
-    place: str = Field(serialization_alias="in", description="`body` or `query`.", examples=["body"])
+    place: str = Field(serialization_alias="in", description="`body`, `query` or `header`.", examples=["body"])
 
 
 class Problem(Answer):
