@@ -24,6 +24,7 @@ OPEN_ENDPOINTS = frozenset(
         "docs.page",
         "docs.asset",
         "results.open_result",
+        "results.open_results",
     }
 )
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import zipfile
 
 import pytest
 from flask.testing import FlaskClient
@@ -94,6 +96,23 @@ def test_only_results_can_be_fetched(site: Site, client: FlaskClient, job_id: st
 def test_results_that_storage_has_lost(site: Site, visitor: FlaskClient, job_id: str) -> None:
     site.storage.delete(f"results/{job_id}/model.glb")
     assert_problem(visitor.get(f"/results/{job_id}/model.glb"), 404, "not_found")
+
+
+def test_all_results_in_one_archive(client: FlaskClient, visitor: FlaskClient, job_id: str) -> None:
+    for answer in (client.get(f"/api/v1/jobs/{job_id}/results.zip"), visitor.get(f"/results/{job_id}/all.zip")):
+        assert (answer.status_code, answer.content_type) == (200, "application/zip")
+        assert answer.content_length == len(answer.data)
+        with zipfile.ZipFile(io.BytesIO(answer.data)) as archive:
+            assert archive.testzip() is None
+            assert {name: archive.read(name) for name in archive.namelist()} == FILES
+
+
+def test_no_archive_of_nothing(site: Site, client: FlaskClient, job_id: str) -> None:
+    assert_problem(client.get(f"/api/v1/jobs/{site.submit()}/results.zip"), 404, "not_found")
+    site.storage.delete(f"results/{job_id}/model.glb")
+    problem = client.get(f"/api/v1/jobs/{job_id}/results.zip")
+    assert_problem(problem, 404, "not_found")
+    assert "model.glb" in problem.get_json()["detail"]
 
 
 def test_results_kept_elsewhere(site: Site, visitor: FlaskClient, job_id: str, monkeypatch: pytest.MonkeyPatch) -> None:

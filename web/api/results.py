@@ -8,8 +8,9 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from meshroom_tasks.errors import NotFound
 from meshroom_tasks.jobs.records import ResultFile
+from web.archives import send_zip
 from web.downloads import send
-from web.openapi.parts import FILE_RESPONSES
+from web.openapi.parts import FILE_RESPONSES, ZIP_RESPONSES
 from web.services import services
 
 blueprint = APIBlueprint("results", __name__, tag="Results")
@@ -26,6 +27,20 @@ def get_result(job_id: str, name: str) -> AnyResponse:
     Takes `Range`, `If-Range` and `If-None-Match`; the `ETag` is the file's sha256.
     """
     return _download(job_id, name)
+
+
+@blueprint.get("/api/v1/jobs/<id:job_id>/results.zip")
+@blueprint.doc(operation_id="getResults", responses=ZIP_RESPONSES)
+def get_results(job_id: str) -> Response:
+    """Download all results as one ZIP"""
+    return _archive(job_id)
+
+
+@blueprint.get("/results/<id:job_id>/all.zip")
+@blueprint.doc(operation_id="openResults", responses=ZIP_RESPONSES)
+def open_results(job_id: str) -> Response:
+    """Download all results as one ZIP, without a key"""
+    return _archive(job_id)
 
 
 @blueprint.get("/results/<id:job_id>/<file:name>")
@@ -56,6 +71,17 @@ def _download(job_id: str, name: str) -> AnyResponse:
         etag=result.sha256,
     )
     return _as_file(response, result)
+
+
+def _archive(job_id: str) -> Response:
+    parts = services()
+    results = parts.store.job(job_id).results
+    if not results:
+        raise NotFound("the job has no results (yet)")
+    missing = [result.name for result in results if parts.storage.stat(result.key) is None]
+    if missing:
+        raise NotFound(f"these results are no longer kept: {', '.join(missing)}")
+    return send_zip(f"{job_id}.zip", results, parts.storage)
 
 
 def _find(results: tuple[ResultFile, ...], name: str) -> ResultFile:

@@ -15,6 +15,13 @@ FILE_RESPONSES: dict[int, Any] = {
     416: "The range begins after the end of the file.",
 }
 
+ZIP_RESPONSES: dict[int, Any] = {
+    200: {
+        "description": "All results in one archive.",
+        "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}},
+    },
+}
+
 LOG_RESPONSES: dict[int, Any] = {
     200: {"description": "The log as far as it is written.", "content": _TEXT},
     206: {"description": "The range that was asked for.", "content": _TEXT},
