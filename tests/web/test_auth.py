@@ -17,6 +17,7 @@ OPEN_PATHS = {
     "/docs",
     "/docs/assets/<name>",
     "/results/<id:job_id>/<file:name>",
+    "/results/<id:job_id>/all.zip",
 }
 
 
