@@ -79,6 +79,10 @@ class Holding:
     def progress(self, fraction: float) -> None:
         self._progress = min(1.0, max(self._progress, fraction))
 
+    def moved(self, _bytes: int) -> None:
+        """Bytes went to or came from the object store: raise the reason to stop, if there is one."""
+        self.check()
+
     def _start(self) -> None:
         self._thread.start()
 

@@ -111,7 +111,8 @@ def chunk(service: Service, holding: Holding) -> None:
             fetch_photos(service.storage, work.photos_digest, work.photos, workspace.photos, holding.stop_reason)
         for item in work.reads:
             holding.check()
-            run.link(service.stage_cache.fetch(item, workspace), item.node_type, item.uid)
+            folder = service.stage_cache.fetch(item, workspace, progress=holding.moved)
+            run.link(folder, item.node_type, item.uid)
         service.storage.get_file(graph_key(work.job_id), run.graph)
         usage = service.engine.compute(
             folder=run.path,
@@ -123,7 +124,7 @@ def chunk(service: Service, holding: Holding) -> None:
             time_limit=service.settings.stage_timeout_seconds or policy.time_limit_seconds,
         )
         folder = run.stage_folder(work.node_type, work.uid)
-        entry = service.stage_cache.put(address, folder, usage, keep_in=workspace)
+        entry = service.stage_cache.put(address, folder, usage, keep_in=workspace, progress=holding.moved)
     service.store.finish_chunk(work, entry, holding.warnings)
 
 
@@ -136,7 +137,7 @@ def results(service: Service, holding: Holding) -> None:
     inputs = ResultInputs(
         job_id=work.job_id,
         folders={
-            item.stage: service.stage_cache.fetch(item, workspace)
+            item.stage: service.stage_cache.fetch(item, workspace, progress=holding.moved)
             for item in work.reads
             if item.node_type in PUBLISHED_NODE_TYPES
         },

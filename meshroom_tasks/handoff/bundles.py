@@ -50,8 +50,8 @@ def is_worth_compressing(folder: Path) -> bool:
 def pack(folder: Path, target: Sink, *, compress: bool = True, progress: Progress | None = None) -> Packed:
     """Write the files below `folder` to `target` as one stream; what is in memory at a time is a few MiB.
 
-    `progress` hears of the uncompressed bytes. `HandoffIncomplete` when the folder is missing or holds anything but
-    files and folders; errors of `target` pass.
+    `progress` hears of the uncompressed bytes, block by block. `HandoffIncomplete` when the folder is missing or holds
+    anything but files and folders; errors of `target` pass.
     """
     sink = _HashingWriter(target)
     with ExitStack() as stack:
@@ -66,10 +66,8 @@ def pack(folder: Path, target: Sink, *, compress: bool = True, progress: Progres
         for name, path in _regular_files(folder):
             size = path.stat().st_size
             with path.open("rb") as content:
-                archive.addfile(_member(name, size), content)
+                archive.addfile(_member(name, size), cast(BinaryIO, _Told(content, progress)))
             files += 1
-            if progress is not None:
-                progress(size)
     return Packed(sink.digest(), sink.size, files)
 
 
@@ -150,6 +148,20 @@ def _corrupt(reason: str) -> BundleCorrupt:
 class _Hash(Protocol):
     def update(self, data: bytes, /) -> None: ...
     def hexdigest(self) -> str: ...
+
+
+class _Told:
+    """A readable stream that tells how many bytes went through."""
+
+    def __init__(self, source: BinaryIO, progress: Progress | None) -> None:
+        self._source = source
+        self._progress = progress
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._source.read(size)
+        if self._progress is not None and data:
+            self._progress(len(data))
+        return data
 
 
 class _HashingWriter:

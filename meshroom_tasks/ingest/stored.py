@@ -11,16 +11,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from meshroom_tasks.errors import BundleCorrupt
+from meshroom_tasks.errors import BundleCorrupt, Stopped
 from meshroom_tasks.handoff.disk import disk_errors
 from meshroom_tasks.ingest.threads import Stop, completed, never_stop
 from meshroom_tasks.jobs.records import Photo
-from meshroom_tasks.storage.base import Storage
+from meshroom_tasks.storage.base import Progress, Storage
 
 PHOTO_MTIME = 946_684_800
 """2000-01-01 UTC, the same on every machine: engines put it into what they compute addresses from."""
@@ -65,13 +66,20 @@ def fetch_photos(
 ) -> None:
     """Make every photo appear in `folder` under its name, whole, verified, and with a constant time stamp.
 
-    Photos that are there already are left alone. Several processes may do this to one folder at once. Raises
-    BundleCorrupt when stored bytes are not those that were recorded, ObjectMissing, StorageUnavailable, DiskFull.
+    Photos that are there already are left alone. Several processes may do this to one folder at once. `stop` is heeded
+    within a photo. Raises BundleCorrupt when stored bytes are not those that were recorded, ObjectMissing,
+    StorageUnavailable, DiskFull.
     """
     with disk_errors():
         folder.mkdir(parents=True, exist_ok=True)
     missing = [photo for photo in photos if not _is_there(photo, folder)]
-    for _ in completed(lambda photo: _fetch(storage, photos_digest, photo, folder), missing, stop):
+    over = threading.Event()
+
+    def moved(_bytes: int) -> None:
+        if over.is_set():
+            raise Stopped("the photos are not needed any more")
+
+    for _ in completed(lambda photo: _fetch(storage, photos_digest, photo, folder, moved), missing, stop, over.set):
         pass
 
 
@@ -83,11 +91,11 @@ def _is_there(photo: Photo, folder: Path) -> bool:
     return found.st_size == photo.size and int(found.st_mtime) == PHOTO_MTIME
 
 
-def _fetch(storage: Storage, photos_digest: str, photo: Photo, folder: Path) -> None:
+def _fetch(storage: Storage, photos_digest: str, photo: Photo, folder: Path, progress: Progress) -> None:
     key = photo_key(photos_digest, photo.name)
     part = folder / f".{photo.name}.{uuid.uuid4().hex}.part"
     try:
-        storage.get_file(key, part)
+        storage.get_file(key, part, progress=progress)
         with disk_errors():
             if _sha256(part) != photo.sha256:
                 raise BundleCorrupt("a stored photo is not what was recorded; send the job again", key=key)
