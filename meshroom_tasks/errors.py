@@ -6,19 +6,23 @@ is written for whoever has to act on it; `context` carries the facts (index, sta
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
+
+Elsewhere = Literal["worker", "machine"]
 
 
 @dataclass(frozen=True)
 class Retry:
     """How often a step may be tried in all, and how long to wait in between.
 
-    The wait before attempt n + 1 is `delays[n - 1]` seconds, the last one repeated.
+    The wait before attempt n + 1 is `delays[n - 1]` seconds, the last one repeated. `elsewhere`: who may be to blame;
+    the next attempt is left to other workers, or machines, for a while, if there are any.
     """
 
     attempts: int
     delays: tuple[float, ...] = (0.0,)
+    elsewhere: Elsewhere | None = None
 
     def delay_after(self, attempt: int) -> float | None:
         """Seconds to wait after the failed attempt number `attempt` (from 1); None when there is no further one."""
@@ -28,8 +32,9 @@ class Retry:
 
 
 NEVER = Retry(attempts=1)
-ONCE_MORE = Retry(attempts=2, delays=(2.0,))
-PATIENTLY = Retry(attempts=5, delays=(2.0, 10.0, 30.0, 120.0))
+ONCE_MORE = Retry(attempts=2, delays=(2.0,), elsewhere="worker")
+PATIENTLY = Retry(attempts=5, delays=(2.0, 10.0, 30.0, 120.0), elsewhere="worker")
+ON_ANOTHER_MACHINE = replace(PATIENTLY, elsewhere="machine")
 
 
 class ServiceError(Exception):
@@ -153,14 +158,14 @@ class EngineError(ServiceError):
 
 class EngineNotFound(EngineError):
     code = "engine_not_found"
-    retry = PATIENTLY
+    retry = ON_ANOTHER_MACHINE
 
 
 class EngineMismatch(EngineError):
     """The worker runs another engine, or another version of it, than the job was planned with."""
 
     code = "engine_mismatch"
-    retry = PATIENTLY
+    retry = ON_ANOTHER_MACHINE
 
 
 class EngineKilled(EngineError):
@@ -253,7 +258,7 @@ class BundleCorrupt(ServiceError):
 
 class DiskFull(ServiceError):
     code = "disk_full"
-    retry = PATIENTLY
+    retry = ON_ANOTHER_MACHINE
 
 
 class WorkerLost(ServiceError):

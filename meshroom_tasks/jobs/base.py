@@ -26,11 +26,14 @@ def new_token() -> str:
 
 @dataclass(frozen=True)
 class Timing:
-    """How long a holder may be silent, and how long a hint may go unheeded before it is sent again."""
+    """How long a holder may be silent, how long a hint may go unheeded before it is sent again (`soon`: after one that
+    reached the wrong worker), and how long a step that failed on one worker is left to the others."""
 
     lease: timedelta = timedelta(seconds=30)
     hint: timedelta = timedelta(seconds=10)
     longest_hint: timedelta = timedelta(minutes=2)
+    soon: timedelta = timedelta(seconds=1)
+    avoid: timedelta = timedelta(minutes=1)
 
 
 class StoreBase:

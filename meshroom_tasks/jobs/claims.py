@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from meshroom_tasks.jobs import tables
+from meshroom_tasks.jobs.avoidance import Avoidance, open_to
 from meshroom_tasks.jobs.base import Row, moving, new_token
 from meshroom_tasks.jobs.flow import Flow
 from meshroom_tasks.jobs.queueing import best_of
@@ -15,13 +16,14 @@ from meshroom_tasks.jobs.retries import briefly
 from meshroom_tasks.jobs.states import StepEvent
 
 
-class Claims(Flow):
+class Claims(Flow, Avoidance):
     @briefly
     def claim(self, step_id: str, worker: str) -> Work | None:
         """Take the best step of the queue that `step_id` belongs to; None when there is none to take.
 
         The best is of the highest priority, then of the oldest job, then the first of its graph. It is taken by a row
-        lock that never waits: steps that others are taking, cancelling or renewing are passed over.
+        lock that never waits: steps that others are taking, cancelling or renewing are passed over, and so are those
+        that avoid the worker.
         """
         with self.database.transaction() as connection:
             queue = connection.execute(
@@ -29,14 +31,18 @@ class Claims(Flow):
             ).scalar_one_or_none()
             if queue is None:
                 return None
-            best = best_of(queue, self._now(connection), 1, tables.step.c.id).with_for_update(
-                of=tables.step, skip_locked=True
+            now = self._now(connection)
+            best = (
+                best_of(queue, now, 1, tables.step.c.id)
+                .where(open_to(worker, now))
+                .with_for_update(of=tables.step, skip_locked=True)
             )
             while (chosen := connection.execute(best).scalar_one_or_none()) is not None:
                 step = self._take(connection, chosen, worker)
                 if step is not None:
                     self._start_job(connection, step)
                     return self._work(connection, self._read_job(connection, step.job_id), step)
+            self._announce_soon(connection, queue, worker)
             return None
 
     def _take(self, connection: sa.Connection, step_id: str, worker: str) -> Row | None:

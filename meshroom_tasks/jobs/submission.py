@@ -167,6 +167,8 @@ class Submission(Flow):
                 worker=None,
                 lease_until=None,
                 not_before=None,
+                avoid=None,
+                avoid_until=None,
                 address=None,
                 refresh=refresh,
                 progress=0.0,

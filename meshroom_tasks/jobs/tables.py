@@ -120,6 +120,9 @@ step = sa.Table(
     sa.Column("worker", sa.String(255)),
     sa.Column("lease_until", UtcTime),
     sa.Column("not_before", UtcTime),
+    # A worker `name@host`, or a machine `@host`, that the next attempt is kept from; see avoidance.py.
+    sa.Column("avoid", sa.String(255)),
+    sa.Column("avoid_until", UtcTime),
     sa.Column("next_hint_at", UtcTime),
     sa.Column("hints", sa.Integer, nullable=False, default=0),
     sa.Column("address", sa.String(512)),

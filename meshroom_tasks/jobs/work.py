@@ -213,10 +213,13 @@ class WorkStore(Claims):
             self._fail_job(connection, job, view)
         else:
             due = self._now(connection) + timedelta(seconds=delay)
+            avoid = None if drained else self._to_avoid(connection, step, error.retry.elsewhere)
             connection.execute(
                 leaving(StepEvent.RETRY).values(
                     attempts=step.attempts - 1 if drained else step.attempts,
                     not_before=due,
+                    avoid=avoid,
+                    avoid_until=due + self.timing.avoid if avoid else None,
                     hints=0,
                     next_hint_at=due + self.timing.hint if delay == 0 else due,
                     error=error_json(view),
