@@ -23,6 +23,8 @@ def stages_of_graph(graph: PlannedGraph, pipelines: Pipelines, intensive_queue: 
             reads_photos=policy.reads_photos,
             queue=_queue(policy, intensive_queue),
             weight=policy.weight,
+            block_size=stage.block_size,
+            size=stage.size,
         )
         for stage, policy in ((stage, pipelines.policy(stage.node_type)) for stage in graph.stages)
     )

@@ -30,11 +30,12 @@ _BUFFER = 1 << 20
 
 @dataclass(frozen=True)
 class Packed:
-    """`digest` is the sha256 (hex) of the bundle's `size` bytes; `files` is the number of files in it."""
+    """`digest` is the sha256 (hex) of the bundle's `size` bytes; it holds `files` files of `unpacked_size` bytes."""
 
     digest: str
     size: int
     files: int
+    unpacked_size: int
 
 
 def is_worth_compressing(folder: Path) -> bool:
@@ -62,13 +63,14 @@ def pack(folder: Path, target: Sink, *, compress: bool = True, progress: Progres
         archive = stack.enter_context(
             tarfile.open(fileobj=plain, mode="w|", format=tarfile.PAX_FORMAT, bufsize=_BUFFER)
         )
-        files = 0
+        files = unpacked_size = 0
         for name, path in _regular_files(folder):
             size = path.stat().st_size
             with path.open("rb") as content:
                 archive.addfile(_member(name, size), cast(BinaryIO, _Told(content, progress)))
             files += 1
-    return Packed(sink.digest(), sink.size, files)
+            unpacked_size += size
+    return Packed(sink.digest(), sink.size, files, unpacked_size)
 
 
 def unpack(bundle: BinaryIO | Path, folder: Path, *, digest: str, progress: Progress | None = None) -> None:

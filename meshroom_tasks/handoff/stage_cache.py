@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ class StageCache:
         bundle_key = f"{address.key}-{uuid.uuid4().hex[:16]}{suffix}"
         with self._storage.create(bundle_key, media_type=media_type) as bundle:
             packed = pack(folder, bundle, compress=compress, progress=progress)
-        ours = Entry(address.key, bundle_key, packed.digest, packed.size, usage)
+        ours = Entry(address.key, bundle_key, packed.digest, packed.size, usage, unpacked_size=packed.unpacked_size)
         winner = self._publish(address, ours)
         if keep_in is not None and winner.digest == ours.digest:
             keep_in.adopt(folder, ours.digest)
@@ -118,7 +118,13 @@ def _key_of_bundle(bundle_key: str) -> str:
 
 def _marker(entry: Entry) -> bytes:
     usage = asdict(entry.usage) if entry.usage is not None else None
-    content = {"bundle": entry.bundle_key, "digest": entry.digest, "size": entry.size, "usage": usage}
+    content = {
+        "bundle": entry.bundle_key,
+        "digest": entry.digest,
+        "size": entry.size,
+        "unpacked_size": entry.unpacked_size,
+        "usage": usage,
+    }
     return json.dumps(content).encode()
 
 
@@ -128,12 +134,13 @@ def _read_marker(key: str, content: bytes) -> Entry | None:
         fields: dict[str, Any] = json.loads(content)
         usage = Usage(**fields["usage"]) if fields["usage"] is not None else None
         bundle_key, digest, size = str(fields["bundle"]), str(fields["digest"]), int(fields["size"])
+        unpacked_size = int(fields.get("unpacked_size", 0))
     except (ValueError, KeyError, TypeError):
         return None
     if _key_of_bundle(bundle_key) != key:
         return None
-    return Entry(key=key, bundle_key=bundle_key, digest=digest, size=size, usage=usage, cached=True)
+    return Entry(key, bundle_key, digest, size, usage, cached=True, unpacked_size=unpacked_size)
 
 
 def _as_computed(entry: Entry) -> Entry:
-    return Entry(entry.key, entry.bundle_key, entry.digest, entry.size, entry.usage, cached=False)
+    return replace(entry, cached=False)

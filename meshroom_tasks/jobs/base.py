@@ -40,7 +40,8 @@ class StoreBase:
     """Base of the parts of the store; every public method of a part is one transaction.
 
     Locks are taken in one order, so that no two transactions wait for each other: the job's row, then rows of its
-    steps and deliveries. A claim and a heartbeat lock nothing but one step, and wait for nobody while they hold it.
+    steps and deliveries, at last one of experience. A claim and a heartbeat lock nothing but one step, and wait for
+    nobody while they hold it.
     """
 
     def __init__(

@@ -103,6 +103,8 @@ class Work:
     chunked: bool = False
     reads: tuple[ReadItem, ...] = ()
     reads_photos: bool = False
+    views: int = 0
+    """How many photos the chunk handles; all of the job where its stage is not cut into chunks."""
     refresh: bool = False
     """Compute it even when the stage cache has it: the operator asked for it."""
 
@@ -120,6 +122,9 @@ class PlannedWork:
     reads_photos: bool
     queue: str
     weight: float
+    block_size: int = 0
+    size: int = 1
+    """Chunk i of a chunked stage handles items [i * block_size, (i + 1) * block_size) of its `size` items."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +138,10 @@ class Usage:
 
 @dataclass(frozen=True)
 class Entry:
-    """A chunk's outputs in the object store. `digest` is the sha256 of the bundle; lineage is part of the key."""
+    """A chunk's outputs in the object store. `digest` is the sha256 of the bundle; lineage is part of the key.
+
+    `size` is that of the bundle, `unpacked_size` that of the files in it (0 where it was not noted).
+    """
 
     key: str
     bundle_key: str
@@ -141,6 +149,7 @@ class Entry:
     size: int
     usage: Usage | None
     cached: bool = False
+    unpacked_size: int = 0
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,8 @@ stage = sa.Table(
     sa.Column("uid", sa.String(64), nullable=False),
     sa.Column("chunk_count", sa.Integer, nullable=False),
     sa.Column("chunked", sa.Boolean, nullable=False),
+    sa.Column("block_size", sa.Integer, nullable=False, default=0),
+    sa.Column("size", sa.Integer, nullable=False, default=1),
     sa.Column("reads", sa.JSON, nullable=False),
     sa.Column("reads_photos", sa.Boolean, nullable=False),
     sa.Column("weight", sa.Float, nullable=False),
@@ -190,6 +192,21 @@ delivery_attempt = sa.Table(
     sa.Column("seconds", sa.Float, nullable=False),
     sa.Column("response_head", sa.Text, nullable=False),
     sa.Index(None, "delivery_id"),
+)
+
+experience = sa.Table(
+    "experience",
+    metadata,
+    sa.Column("engine", sa.String(128), primary_key=True),
+    sa.Column("node_type", sa.String(128), primary_key=True),
+    sa.Column("weight", sa.Float, nullable=False),
+    sa.Column("views", sa.Float, nullable=False),
+    sa.Column("views_squared", sa.Float, nullable=False),
+    sa.Column("seconds", sa.Float, nullable=False),
+    sa.Column("seconds_by_views", sa.Float, nullable=False),
+    sa.Column("cpu_seconds", sa.Float, nullable=False),
+    sa.Column("output_bytes", sa.Float, nullable=False),
+    sa.Column("peak_bytes", sa.Float, nullable=False),
 )
 
 worker = sa.Table(

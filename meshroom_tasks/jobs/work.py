@@ -16,6 +16,7 @@ from meshroom_tasks.errors import Draining, JobCancelled, LeaseLost, ServiceErro
 from meshroom_tasks.jobs import tables
 from meshroom_tasks.jobs.base import Row, error_json, moving, new_token
 from meshroom_tasks.jobs.claims import Claims
+from meshroom_tasks.jobs.learning import Learning
 from meshroom_tasks.jobs.queueing import in_state, turn
 from meshroom_tasks.jobs.records import Entry, ErrorView, Photo, PlannedWork, ResultFile, Work
 from meshroom_tasks.jobs.retries import patiently
@@ -24,7 +25,7 @@ from meshroom_tasks.jobs.states import ENDED, StepEvent
 _Statement = TypeVar("_Statement", sa.Update, sa.Select[Any])
 
 
-class WorkStore(Claims):
+class WorkStore(Claims, Learning):
     def heartbeat(self, work: Work, progress: float) -> ServiceError | None:
         """Prolong the lease; the reason to stop, if there is one."""
         with self.database.transaction() as connection:
@@ -64,6 +65,8 @@ class WorkStore(Claims):
                         reads=list(stage.reads),
                         reads_photos=stage.reads_photos,
                         weight=stage.weight,
+                        block_size=stage.block_size,
+                        size=stage.size,
                     )
                 )
                 for chunk in range(stage.chunk_count):
@@ -81,6 +84,7 @@ class WorkStore(Claims):
                     )
             self._update_job(connection, work.job_id, engine=engine)
             self._go_on(connection, work.job_id)
+            self._learn(connection, work)
         return True
 
     @patiently
@@ -102,6 +106,7 @@ class WorkStore(Claims):
                 return False
             self._announce_same_address(connection, work)
             self._go_on(connection, work.job_id)
+            self._learn(connection, work, entry)
         return True
 
     @patiently
@@ -121,6 +126,7 @@ class WorkStore(Claims):
                 self._cancel_job_if_idle(connection, job)
             else:
                 self._complete_job(connection, job, results, quality)
+            self._learn(connection, work)
         return True
 
     @patiently
@@ -165,6 +171,7 @@ class WorkStore(Claims):
                 return False
             self._update_job(connection, work.job_id, **of_job)
             self._go_on(connection, work.job_id)
+            self._learn(connection, work)
         return True
 
     def _settle(
