@@ -8,7 +8,7 @@ from apiflask import APIFlask
 
 from meshroom_tasks.settings import Settings, current_settings
 from web import auth, converters, docs, parameters, problems, request_ids, security_headers, services
-from web.api import deliveries, health, jobs, logs, pipelines, reconstruct, results, workers
+from web.api import deliveries, events, health, jobs, logs, pipelines, reconstruct, results, workers
 from web.bodies import MAX_BYTES, StrictRequest
 from web.openapi import document
 
@@ -19,6 +19,7 @@ _BLUEPRINTS = (
     jobs.blueprint,
     logs.blueprint,
     results.blueprint,
+    events.blueprint,
     deliveries.blueprint,
     pipelines.blueprint,
     workers.blueprint,

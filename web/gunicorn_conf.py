@@ -6,6 +6,7 @@ from typing import Any
 
 from meshroom_tasks.logs import configure_logging, logger
 from meshroom_tasks.settings import current_settings
+from web.services import THREADS, end_streams_on_stop
 
 _settings = current_settings()
 configure_logging(_settings.log_level, _settings.log_format)
@@ -15,7 +16,7 @@ proc_name = "meshroom-tasks-web"
 bind = [f"{_settings.bind}:{_settings.port}"]
 worker_class = "gthread"
 workers = 1
-threads = 8
+threads = THREADS
 timeout = 60
 graceful_timeout = 30
 keepalive = 5
@@ -26,4 +27,5 @@ logger_class = "web.access_log.StructuredLogger"
 
 def post_worker_init(worker: Any) -> None:
     """The app is loaded: from now on requests are answered."""
+    end_streams_on_stop(worker.wsgi)
     logger("web").info("ready", url=_settings.base_url, bind=bind[0], pid=worker.pid)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import FrameType
 from typing import cast
 
 from flask import Flask, current_app
@@ -14,8 +16,12 @@ from meshroom_tasks.jobs.store import JobStore, open_store
 from meshroom_tasks.pipelines import Pipelines
 from meshroom_tasks.settings import Settings
 from meshroom_tasks.storage import Storage, open_storage
+from web.event_stream import Streams
 
 _NAME = "meshroom_tasks"
+THREADS = 32
+MOST_STREAMS = 24
+"""Open event streams of one process; the other threads answer everybody else."""
 _PATIENCE = 10.0  # Seconds that a request may wait for the object store.
 
 
@@ -29,6 +35,7 @@ class Services:
     pipelines: Pipelines
     announce: Callable[[], None]
     check_broker: Callable[[], None]
+    streams: Streams = field(default_factory=lambda: Streams(MOST_STREAMS))
 
 
 def open_services(settings: Settings) -> Services:
@@ -49,6 +56,18 @@ def open_services(settings: Settings) -> Services:
 
 def install(app: Flask, services: Services) -> None:
     app.extensions[_NAME] = services
+
+
+def end_streams_on_stop(app: Flask) -> None:
+    """Have SIGTERM end the event streams before the server waits for the requests that are open."""
+    streams, stop = cast(Services, app.extensions[_NAME]).streams, signal.getsignal(signal.SIGTERM)
+
+    def end_streams(number: int, frame: FrameType | None) -> None:
+        streams.close()
+        if callable(stop):
+            stop(number, frame)
+
+    signal.signal(signal.SIGTERM, end_streams)
 
 
 def services() -> Services:

@@ -131,3 +131,17 @@ def finish_request(connection: socket.socket) -> bytes:
     with connection:
         connection.sendall(BODY[-1:])
         return connection.recv(65536)
+
+
+def test_open_streams_do_not_keep_the_server_from_stopping(server: Server) -> None:
+    headers = {"X-API-Key": KEY}
+    job = requests.post(
+        f"{server.url}/api/v1/reconstruct", json={"image_urls": IMAGES}, headers=headers, timeout=30
+    ).json()
+    with requests.get(
+        f"{server.url}/api/v1/jobs/{job['job_id']}/events", headers=headers, stream=True, timeout=30
+    ) as stream:
+        lines = stream.iter_lines()
+        assert any(line == b"event: state" for line in lines)
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(20) == 0, "it waited for the stream"

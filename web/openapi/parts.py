@@ -22,10 +22,21 @@ ZIP_RESPONSES: dict[int, Any] = {
     },
 }
 
+_EVENTS: dict[str, Any] = {
+    "description": "Events as they happen; a comment every 15 s keeps the connection open.",
+    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+}
+
+EVENT_RESPONSES: dict[int, Any] = {
+    200: _EVENTS,
+    503: "Too many streams are open; try again, or ask without following.",
+}
+
 LOG_RESPONSES: dict[int, Any] = {
-    200: {"description": "The log as far as it is written.", "content": _TEXT},
+    200: {"description": "The log as far as it is written.", "content": {**_TEXT, **_EVENTS["content"]}},
     206: {"description": "The range that was asked for.", "content": _TEXT},
     416: "There is nothing there (yet).",
+    503: EVENT_RESPONSES[503],
 }
 
 WEBHOOK_HEADERS: list[dict[str, Any]] = [

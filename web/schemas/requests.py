@@ -79,6 +79,11 @@ class JobsQuery(Query):
 class LogQuery(Query):
     chunk: int = Field(0, ge=0, le=1_000_000, description="Which chunk of the stage.")
     tail: int | None = Field(None, ge=1, le=10_000, description="Only so many lines from the end.")
+    follow: bool = Field(
+        False,
+        description="Send the log as server-sent events while it is written: `lines`, each with a list of whole lines, "
+        "and `restart` when its beginning was cut. `Last-Event-ID` goes on where a stream broke off.",
+    )
 
 
 RECONSTRUCTION_EXAMPLES: dict[str, dict[str, Any]] = {

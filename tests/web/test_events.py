@@ -1,0 +1,135 @@
+"""Server-sent events: what is sent, when a stream ends, and that streams cannot use up the app."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from meshroom_tasks.jobs.records import ErrorView, JobView, StageView
+from tests.web.conftest import Site
+from tests.web.problem import assert_problem
+from web.event_stream import Event, Streams
+from web.job_events import events_between
+
+
+def parse(data: bytes) -> list[tuple[str, Any]]:
+    """`(name, data)` of each event; comments and `retry` are left out."""
+    events = []
+    for block in data.decode().split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in block.splitlines() if ": " in line)
+        if "event" in fields:
+            events.append((fields["event"], json.loads(fields["data"])))
+    return events
+
+
+@pytest.fixture
+def job(site: Site) -> JobView:
+    return site.store.job(site.submit())
+
+
+def stage(state: str, name: str = "Meshing_1") -> StageView:
+    return StageView(name, name.rpartition("_")[0], state, 0.0, False, ())  # type: ignore[arg-type]
+
+
+def test_the_first_look_tells_all(job: JobView) -> None:
+    events = events_between(None, replace(job, stages=(stage("ready"), stage("blocked", "Texturing_1"))))
+    assert [event.name for event in events] == ["state", "stage", "stage", "progress"]
+    assert events[0].data == {"job_id": job.id, "status": "queued", "attempts": 1, "error": None}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ({}, {}, []),
+        ({}, {"status": "running"}, ["state"]),
+        ({}, {"progress": 0.5}, ["progress"]),
+        ({"seconds_left": 5.0}, {"seconds_left": 4.0}, []),
+        ({"stages": (stage("ready"),)}, {"stages": (stage("running"),)}, ["stage"]),
+        ({"stages": ()}, {"stages": (stage("ready"), stage("ready", "Texturing_1"))}, ["stage", "stage"]),
+        ({"stages": (stage("ready"),)}, {"stages": ()}, []),
+        ({"progress": 0.9}, {"status": "failed", "error": ErrorView("no_surface", "x"), "progress": 1.0},
+         ["state", "progress"]),
+    ],
+)  # fmt: skip
+def test_only_what_changed_is_told(
+    job: JobView, before: dict[str, Any], after: dict[str, Any], expected: list[str]
+) -> None:
+    events = events_between(replace(job, **before), replace(job, **{**before, **after}))
+    assert [event.name for event in events] == expected
+
+
+def test_a_stream_ends_with_its_job(site: Site, client: FlaskClient) -> None:
+    job_id = site.submit()
+    threading.Timer(1.0, lambda: site.store.cancel(job_id)).start()
+    answer = client.get(f"/api/v1/jobs/{job_id}/events")
+    assert (answer.status_code, answer.content_type) == (200, "text/event-stream")
+    events = parse(answer.data)
+    assert [data["status"] for name, data in events if name == "state"] == ["queued", "cancelled"]
+    assert ("stage", {"name": "ingest", "node_type": "ingest", "state": "cancelled", "cached": False}) in events
+
+
+def test_an_unknown_job_is_a_problem_and_no_stream(client: FlaskClient) -> None:
+    assert_problem(client.get("/api/v1/jobs/nonesuch/events"), 404, "not_found")
+
+
+def test_a_job_that_is_deleted_meanwhile_ends_its_stream(site: Site, client: FlaskClient) -> None:
+    job_id = site.submit()
+    poll = client.get(f"/api/v1/jobs/{job_id}/events", buffered=False)
+    chunks = poll.iter_encoded()
+    next(chunks), next(chunks)
+    site.store.cancel(job_id)
+    site.store.delete(job_id)
+    assert parse(b"".join(chunks)) == [("problem", {"code": "not_found", "detail": "there is no such job"})]
+
+
+def test_streams_are_limited_and_given_back(site: Site) -> None:
+    streams = Streams(most=2)
+    with site.app.test_request_context():
+        open_ones = [streams.open(list) for _ in range(2)]
+        with pytest.raises(Exception, match="too many event streams"):
+            streams.open(list)
+        open_ones[0].close()
+        streams.open(list).close()
+        with pytest.raises(ZeroDivisionError):
+            streams.open(lambda: 1 // 0)  # type: ignore[arg-type,return-value]
+        streams.open(list).close()
+
+
+def test_all_streams_end_when_the_process_stops(site: Site) -> None:
+    streams = Streams(most=1)
+    with site.app.test_request_context():
+        response = streams.open(lambda: [Event("state", {})])
+        streams.close()
+        assert b"".join(response.iter_encoded()).count(b"event: state") == 1
+
+
+def test_a_log_is_followed_to_its_end(site: Site, client: FlaskClient) -> None:
+    job_id = site.submit()
+    key = f"jobs/{job_id}/logs/ingest/0.log"
+    site.storage.put_bytes(key, b"one\ntw")
+
+    def go_on() -> None:
+        site.storage.put_bytes(key, b"one\ntwo\nthree")
+        site.store.cancel(job_id)
+
+    threading.Timer(0.2, go_on).start()
+    events = parse(client.get(f"/api/v1/jobs/{job_id}/logs/ingest?follow=true").data)
+    assert [line for name, lines in events if name == "lines" for line in lines] == ["one", "two", "three"]
+
+
+def test_a_log_goes_on_where_it_broke_off_and_begins_again_when_it_was_cut(site: Site, client: FlaskClient) -> None:
+    job_id = site.submit()
+    site.store.cancel(job_id)
+    site.storage.put_bytes(f"jobs/{job_id}/logs/ingest/0.log", b"one\ntwo\n")
+    path = f"/api/v1/jobs/{job_id}/logs/ingest?follow=true"
+    assert parse(client.get(path, headers={"Last-Event-ID": "4"}).data) == [("lines", ["two"])]
+    assert parse(client.get(path, headers={"Last-Event-ID": "900"}).data) == [
+        ("restart", {}),
+        ("lines", ["one", "two"]),
+    ]
+    assert parse(client.get(path, headers={"Last-Event-ID": "nonsense"}).data) == [("lines", ["one", "two"])]

@@ -1,0 +1,91 @@
+"""Server-sent events (WHATWG HTML, section 9.2): a few requests that stay open, and never take every thread."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Response
+
+from meshroom_tasks.errors import NEVER, ServiceError
+
+MEDIA_TYPE = "text/event-stream"
+
+POLL_SECONDS = 0.5
+_KEEP_ALIVE_SECONDS = 15.0
+_LONGEST_SECONDS = 900.0
+"""After this a stream ends; browsers come back by themselves, and get what they missed."""
+_RETRY_MILLISECONDS = 2000
+
+Poll = Callable[[], "list[Event] | None"]
+"""What is new since the last call; None when there will be nothing more."""
+
+
+class TooManyStreams(ServiceError):
+    """Every stream holds a thread of the web app."""
+
+    code = "too_many_streams"
+    retry = NEVER
+    http_status = 503
+
+
+@dataclass(frozen=True)
+class Event:
+    """`data` is sent as JSON; `id` comes back as `Last-Event-ID` when the client reconnects."""
+
+    name: str
+    data: Any
+    id: str = ""
+
+    def encoded(self) -> bytes:
+        head = f"id: {self.id}\n" if self.id else ""
+        return f"{head}event: {self.name}\ndata: {json.dumps(self.data, ensure_ascii=False)}\n\n".encode()
+
+
+class Streams:
+    """The open streams of one process. `close` ends them all, so that the process can stop."""
+
+    def __init__(self, most: int) -> None:
+        self._free = threading.BoundedSemaphore(most)
+        self._closing = threading.Event()
+
+    def close(self) -> None:
+        self._closing.set()
+
+    def open(self, poll: Poll) -> Response:
+        """Send what `poll` brings until it says that this was all. Raises TooManyStreams.
+
+        The first round is made here, so that its errors are answers like any other.
+        """
+        if not self._free.acquire(blocking=False):
+            raise TooManyStreams("too many event streams are open; try again soon, or ask for the job instead")
+        try:
+            first = poll()
+        except BaseException:
+            self._free.release()
+            raise
+        response = Response(self._send(first, poll), content_type=MEDIA_TYPE, direct_passthrough=True)
+        response.headers["Cache-Control"] = "no-store"
+        response.headers["X-Accel-Buffering"] = "no"
+        response.call_on_close(self._free.release)
+        return response
+
+    def _send(self, events: list[Event] | None, poll: Poll) -> Iterator[bytes]:
+        yield f"retry: {_RETRY_MILLISECONDS}\n\n".encode()
+        ends_at = time.monotonic() + _LONGEST_SECONDS
+        quiet_until = time.monotonic() + _KEEP_ALIVE_SECONDS
+        while events is not None and time.monotonic() < ends_at:
+            if events or time.monotonic() > quiet_until:
+                yield b"".join(event.encoded() for event in events) or b": still here\n\n"
+                quiet_until = time.monotonic() + _KEEP_ALIVE_SECONDS
+            if self._closing.wait(POLL_SECONDS):
+                return
+            try:
+                events = poll()
+            except ServiceError as error:
+                yield Event("problem", {"code": error.code, "detail": error.message}).encoded()
+                return
