@@ -217,6 +217,7 @@ class HandoffIncomplete(EngineError):
     """An input file of the stage was not in the workspace: our bug or a damaged disk, never the client's doing."""
 
     code = "handoff_incomplete"
+    retry = Retry(attempts=3, delays=(1.0, 10.0), elsewhere="worker")
 
 
 # What the service's own parts can do.

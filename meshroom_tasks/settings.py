@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -151,6 +151,11 @@ class Settings(BaseSettings):
     max_job_bytes: int = 20_000_000_000
     image_timeout_seconds: float = 120.0
     skip_bad_images: bool = False
+
+    # Quality
+    min_registered_share: float = Field(0.3, ge=0, le=1)
+    """The share of the photos that must be placed for a job to go on after StructureFromMotion; a request may set
+    another."""
 
     # Callbacks
     callback_private_hosts: CommaSeparated = ()

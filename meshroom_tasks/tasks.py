@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from celery import Task
 
@@ -16,12 +17,14 @@ from meshroom_tasks.celery_app import app
 from meshroom_tasks.dispatch import flush
 from meshroom_tasks.errors import EngineMismatch
 from meshroom_tasks.handoff import scratch_folder
+from meshroom_tasks.handoff.refetching import distrusting
 from meshroom_tasks.holding import Holding, StepFailed, hold
 from meshroom_tasks.ingest import IngestLimits, fetch_photos, ingest_photos
 from meshroom_tasks.jobs.addresses import Address, lineage_of
-from meshroom_tasks.jobs.records import AttemptView
+from meshroom_tasks.jobs.records import AttemptView, Entry, ReadItem
 from meshroom_tasks.logs import bound, logger
 from meshroom_tasks.planning import stages_of_graph
+from meshroom_tasks.registration import GATED_NODE_TYPE, check_registration
 from meshroom_tasks.results import PUBLISHED_NODE_TYPES, ResultInputs, publish
 from meshroom_tasks.service import Service, current_service
 
@@ -101,12 +104,12 @@ def chunk(service: Service, holding: Holding) -> None:
         service.stage_cache.drop(address)
     if (entry := service.stage_cache.find(address)) is not None:
         holding.line("--- found in the stage cache")
-        service.store.finish_chunk(work, entry)
+        service.store.finish_chunk(work, entry, gate(service, holding, entry))
         return
     check_engine(service.engine.identity(), work.engine)
     workspace = service.workspace(work.engine, work.photos_digest)
     policy = service.pipelines.policy(work.node_type)
-    with workspace.run_folder(work.token) as run:
+    with workspace.run_folder(work.token) as run, distrusting(workspace, work.reads):
         if work.reads_photos:
             fetch_photos(service.storage, work.photos_digest, work.photos, workspace.photos, holding.stop_reason)
         for item in work.reads:
@@ -125,7 +128,7 @@ def chunk(service: Service, holding: Holding) -> None:
         )
         folder = run.stage_folder(work.node_type, work.uid)
         entry = service.stage_cache.put(address, folder, usage, keep_in=workspace, progress=holding.moved)
-    service.store.finish_chunk(work, entry, holding.warnings)
+    service.store.finish_chunk(work, entry, [*holding.warnings, *gate(service, holding, entry)])
 
 
 @step_task
@@ -182,6 +185,21 @@ def callback(delivery_id: str) -> None:
     service.store.record_attempt(due, attempt, after.status, after.at)
     with bound(job_id=due.job_id):
         log.info("callback sent", status=after.status, answer=outcome.status_code, error=outcome.error)
+
+
+def gate(service: Service, holding: Holding, entry: Entry) -> tuple[Mapping[str, Any], ...]:
+    """Judge the stage that places the photos, also where it came from the cache: each job has its own threshold.
+
+    Returns warnings; raises TooFewCameras.
+    """
+    work = holding.work
+    if work.node_type != GATED_NODE_TYPE:
+        return ()
+    item = ReadItem(work.node_type, work.uid, work.chunk, entry.digest, entry.bundle_key, work.node)
+    workspace = service.workspace(work.engine, work.photos_digest)
+    folder = service.stage_cache.fetch(item, workspace, progress=holding.moved)
+    share = work.options.min_registered_share
+    return check_registration(folder, work, service.settings.min_registered_share if share is None else share)
 
 
 def check_engine(own: str, wanted: str) -> None:

@@ -35,6 +35,7 @@ def job(view: JobView, result_url: ResultUrl) -> out.Job:
         settings={node: dict(values) for node, values in view.settings.items()},
         priority=view.priority,
         outputs=list(view.outputs),
+        min_registered_share=view.options.min_registered_share,
         image_count=view.image_count,
         callback_url=redact(view.callback_url) if view.callback_url is not None else None,
         metadata=dict(view.metadata),

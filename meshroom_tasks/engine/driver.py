@@ -140,9 +140,6 @@ class Engine:
         if outcome.exit_code != 0 or status is None or status.state != "SUCCESS":
             state, code = (status.state, status.return_code) if status else (None, None)
             raise journal.failure(node_type, outcome.exit_code, code, state)
-        if too_few := _registration(node_type, results):
-            too_few.log_tail = journal.tail()
-            raise too_few
         return outcome.usage
 
     def _run(
@@ -176,17 +173,6 @@ class Engine:
             except EngineError:
                 return ""
             return "\n".join(journal.tail()) if outcome.exit_code == 0 else ""
-
-
-def _registration(node_type: str, results: Path) -> ServiceError | None:
-    """An error when StructureFromMotion succeeded and yet placed too few photos."""
-    if node_type != "StructureFromMotion":
-        return None
-    try:
-        figures = json.loads((results / "stats.json").read_text())
-    except (OSError, ValueError):
-        return None
-    return failures.registration(node_type, figures) if isinstance(figures, dict) else None
 
 
 class _Journal:

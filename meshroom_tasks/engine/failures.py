@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from meshroom_tasks.errors import (
@@ -26,10 +26,8 @@ from meshroom_tasks.errors import (
     TooFewCameras,
 )
 
-TAIL_LINES = 20
+TAIL_LINES = 50
 _REASON_LENGTH = 300
-MIN_CAMERAS = 3
-"""A surface needs points that at least this many photos agree on."""
 
 
 @dataclass(frozen=True)
@@ -139,22 +137,6 @@ def classify(
 def is_telling(line: str) -> bool:
     """Whether a line bears on `classify` or `warnings`: what has to be kept of a log too long to keep."""
     return any(rule.pattern.search(line) for rule in _RULES) or any(rule.pattern.search(line) for rule in _WARNINGS)
-
-
-def registration(stage: str, figures: Mapping[str, object]) -> TooFewCameras | None:
-    """The error that StructureFromMotion's `stats.json` means though the stage succeeded: too few photos placed."""
-    sfm = figures.get("sfm")
-    if not isinstance(sfm, Mapping):
-        return None
-    try:
-        given, count = int(sfm["views"]), int(sfm["poses"])
-    except (KeyError, TypeError, ValueError):
-        return None
-    if count >= MIN_CAMERAS:
-        return None
-    return TooFewCameras(
-        f"{stage} could place only {count} of {given} photos; {_OVERLAP}", registered=count, given=given
-    )
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import os
 import re
 import shutil
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -56,7 +57,10 @@ class RunFolder:
                 (folder / name).mkdir(exist_ok=True)
             elif not _BOOKKEEPING.fullmatch(str(name)):
                 with suppress(FileExistsError):
-                    _link_or_copy(source, folder / name)
+                    try:
+                        _link_or_copy(source, folder / name)
+                    except FileNotFoundError as error:
+                        raise HandoffIncomplete("an entry went while it was linked", entry=entry.name) from error
 
 
 class Workspace:
@@ -82,6 +86,18 @@ class Workspace:
         with disk_errors():
             settle(folder, entry)
         return entry
+
+    def forget(self, digest: str) -> bool:
+        """Drop an unpacked entry, so that it is fetched anew; whether it was there. Runs that it is linked into keep
+        their links."""
+        entry = self.entry_folder(digest)
+        gone = entry.with_name(f".{entry.name}.{uuid.uuid4().hex}.part")
+        try:
+            entry.rename(gone)
+        except FileNotFoundError:
+            return False
+        shutil.rmtree(gone, ignore_errors=True)
+        return True
 
     @contextmanager
     def run_folder(self, token: str) -> Iterator[RunFolder]:

@@ -12,7 +12,7 @@ from meshroom_tasks.jobs.base import Row, moving, new_token
 from meshroom_tasks.jobs.flow import Flow
 from meshroom_tasks.jobs.learning import views_of_chunk
 from meshroom_tasks.jobs.queueing import best_of
-from meshroom_tasks.jobs.records import Photo, Work
+from meshroom_tasks.jobs.records import Options, Photo, Work
 from meshroom_tasks.jobs.retries import briefly
 from meshroom_tasks.jobs.states import StepEvent
 
@@ -87,6 +87,7 @@ class Claims(Flow, Avoidance):
             "pipeline": job.pipeline,
             "settings": job.settings,
             "outputs": tuple(job.outputs),
+            "options": Options(**job.options),
             "engine": job.engine or "",
             "photos_digest": job.photos_digest or "",
             "photos": tuple(Photo(**photo) for photo in job.photos or ()),

@@ -27,6 +27,16 @@ class IdempotencyKey:
 
 
 @dataclass(frozen=True)
+class Options:
+    """What a client may say besides settings of nodes; None: as the service is set up.
+
+    `min_registered_share`: 0 to 1, photos that must be placed for the job to go on.
+    """
+
+    min_registered_share: float | None = None
+
+
+@dataclass(frozen=True)
 class NewJob:
     """A validated request, ready to be recorded."""
 
@@ -38,6 +48,7 @@ class NewJob:
     priority: int = 5
     outputs: tuple[str, ...] = ("obj", "glb")
     request_id: str = ""
+    options: Options = field(default_factory=lambda: Options())
     idempotency: IdempotencyKey | None = None
 
 
@@ -92,6 +103,7 @@ class Work:
     pipeline: str
     settings: Mapping[str, Mapping[str, JSON]]
     outputs: tuple[str, ...]
+    options: Options = Options()
     engine: str = ""
     photos_digest: str = ""
     photos: tuple[Photo, ...] = ()
@@ -209,6 +221,7 @@ class JobView:
     settings: Mapping[str, Mapping[str, JSON]]
     priority: int
     outputs: tuple[str, ...]
+    options: Options
     image_count: int
     callback_url: str | None
     metadata: Mapping[str, JSON]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import asdict
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -52,6 +53,7 @@ class Submission(Flow):
                     image_urls=list(new.image_urls),
                     settings={node: dict(values) for node, values in new.settings.items()},
                     outputs=list(new.outputs),
+                    options=asdict(new.options),
                     metadata=dict(new.metadata),
                     callback_url=new.callback_url,
                 )

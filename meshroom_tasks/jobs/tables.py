@@ -61,6 +61,10 @@ job = sa.Table(
     sa.Column("priority", sa.Integer, nullable=False),
     sa.Column("image_urls", sa.JSON, nullable=False),
     sa.Column("settings", sa.JSON, nullable=False),
+    sa.Column("options", sa.JSON, nullable=False, default=dict),
+    # What was lowered since a stage ran out of memory, and whether the job waits to be planned anew for it.
+    sa.Column("adjustments", sa.JSON, nullable=False, default=list),
+    sa.Column("replan_requested", sa.Boolean, nullable=False, default=False),
     sa.Column("outputs", sa.JSON, nullable=False),
     sa.Column("metadata", sa.JSON, nullable=False),
     sa.Column("callback_url", sa.Text),

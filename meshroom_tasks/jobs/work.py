@@ -21,6 +21,7 @@ from meshroom_tasks.jobs.queueing import in_state, turn
 from meshroom_tasks.jobs.records import Entry, ErrorView, Photo, PlannedWork, ResultFile, Work
 from meshroom_tasks.jobs.retries import patiently
 from meshroom_tasks.jobs.states import ENDED, StepEvent
+from meshroom_tasks.jobs.warnings import merged, of_retry
 
 _Statement = TypeVar("_Statement", sa.Update, sa.Select[Any])
 
@@ -185,9 +186,7 @@ class WorkStore(Claims, Learning):
         if not connection.execute(done).rowcount:
             return None
         if warnings:
-            known = list(job.warnings)
-            known += [dict(warning) for warning in warnings if dict(warning) not in known]
-            self._update_job(connection, job.id, warnings=known)
+            self._update_job(connection, job.id, warnings=merged(job.warnings, warnings))
         else:
             self._update_job(connection, job.id)
         return job
@@ -233,6 +232,8 @@ class WorkStore(Claims, Learning):
                     **gone,
                 )
             )
+            if told := of_retry(view.code, view.stage or step.kind, step.worker):
+                self._update_job(connection, job.id, warnings=merged(job.warnings, told))
             if delay == 0:
                 self._announce(connection, job, step)
         self._announce_same_address_as(connection, step)

@@ -134,7 +134,6 @@ def _report(inputs: ResultInputs, mesh: TexturedMesh, textures: list[dict[str, A
     types = {stage.name: stage.node_type for stage in inputs.stages}
     of_type = {types[name]: found for name, found in figures.items() if name in types}
     sfm = report.sfm_figures(of_type.get("StructureFromMotion", {}))
-    warnings = [*inputs.warnings, *report.low_registration(inputs.photos, sfm.photos_used)]
     return {
         "version": report.VERSION,
         "job_id": inputs.job_id,
@@ -153,7 +152,7 @@ def _report(inputs: ResultInputs, mesh: TexturedMesh, textures: list[dict[str, A
         "stages": report.stage_costs(inputs.stages),
         "totals": report.total_cost(inputs.stages),
         "figures": figures,
-        "warnings": [dict(warning) for warning in warnings],
+        "warnings": [dict(warning) for warning in inputs.warnings],
     }
 
 

@@ -88,17 +88,6 @@ def total_cost(stages: Iterable[StageView]) -> dict[str, Any]:
     return _cost([chunk.usage for chunk in computed if chunk.usage is not None])
 
 
-def low_registration(given: int, used: int | None) -> list[dict[str, Any]]:
-    """A warning when a fifth or more of the photos could not be placed."""
-    if used is None or given - used < max(1, given / 5):
-        return []
-    message = (
-        f"only {used} of {given} photos could be placed: the others show too little of what their neighbours show; "
-        "take more photos in between"
-    )
-    return [{"code": "photos_not_used", "message": message, "given": given, "used": used}]
-
-
 def _cost(usages: Sequence[Usage]) -> dict[str, Any]:
     if not usages:
         return {"wall_seconds": None, "cpu_seconds": None, "peak_bytes": None}

@@ -164,20 +164,8 @@ def test_a_long_log_keeps_its_reason_and_its_end(project: Project) -> None:
     project.script = {"stages": [{"fail": {"lines": lines}}]}
     with pytest.raises(errors.PhotosWithoutOverlap) as failure:
         project.compute(project.plan(), "CameraInit_1")
-    assert failure.value.log_tail == tuple(lines[-20:])
+    assert failure.value.log_tail == tuple(lines[-50:])
     assert len([line for line in project.watch.lines if line.startswith("line")]) == 5000
-
-
-def test_too_few_cameras_fail_though_the_stage_succeeded(project: Project) -> None:
-    (project.root / "photos" / "0004.jpg").unlink()
-    (project.root / "photos" / "0003.jpg").unlink()
-    (project.root / "photos" / "0002.jpg").unlink()
-    graph = project.plan()
-    done = ("CameraInit_1", "FeatureExtraction_1", "ImageMatching_1", "FeatureMatching_1")
-    for name in done:
-        project.compute(graph, name)
-    with pytest.raises(errors.TooFewCameras, match="only 2 of 2 photos"):
-        project.compute(graph, "StructureFromMotion_1")
 
 
 def test_a_stage_that_fails_once(project: Project) -> None:

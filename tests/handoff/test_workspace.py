@@ -4,13 +4,16 @@ import errno
 import multiprocessing
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from meshroom_tasks.errors import Conflict, HandoffIncomplete
+from meshroom_tasks.errors import Conflict, EngineError, HandoffIncomplete
 from meshroom_tasks.handoff import Workspace
+from meshroom_tasks.handoff.refetching import distrusting
+from meshroom_tasks.jobs.records import ReadItem
 from tests.handoff.conftest import files_of
 
 
@@ -119,3 +122,16 @@ def test_adopting_moves_the_folder_once(workspace: Workspace, tmp_path: Path) ->
     entry = workspace.adopt(tmp_path / "a", "d" * 64)
     assert workspace.adopt(tmp_path / "b", "d" * 64) == entry == workspace.entry_folder("d" * 64)
     assert files_of(entry) == {"x": b"a"}
+
+
+def test_what_a_stage_missed_is_fetched_anew(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path, "engine", "digest")
+    read = ReadItem("Init", "uid", 0, "aa", "key")
+    for digest in ("aa", "bb"):
+        workspace.entry_folder(digest).mkdir(parents=True)
+    with pytest.raises(EngineError), distrusting(workspace, [read]):
+        raise EngineError("another failure")
+    assert workspace.entry_folder("aa").is_dir()
+    with pytest.raises(HandoffIncomplete), distrusting(workspace, [read, replace(read, digest="cc")]):
+        raise HandoffIncomplete("a file is not there")
+    assert sorted(path.name for path in workspace.entries.iterdir()) == ["bb"]

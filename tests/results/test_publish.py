@@ -13,7 +13,7 @@ import pytest
 from meshroom_tasks.errors import HandoffIncomplete, NoSurface
 from meshroom_tasks.jobs.records import ChunkView, StageView, Usage
 from meshroom_tasks.results import ResultInputs, publish, result_key
-from meshroom_tasks.results.report import low_registration, read_figures, sfm_figures, stage_costs, total_cost
+from meshroom_tasks.results.report import read_figures, sfm_figures, stage_costs, total_cost
 from meshroom_tasks.storage import LocalStorage
 from tests.results.conftest import PLACE, write_texturing
 
@@ -93,7 +93,7 @@ def test_the_report(inputs: ResultInputs, storage: LocalStorage, tmp_path: Path)
     assert report["engine"] == {"name": "cpu-1.0", "versions": {"numpy": "2"}}
     assert report["settings"] == {"Texturing": {"textureSide": 1024}}
     assert report["figures"]["Texturing_1"]["charts"] == 2
-    assert [warning["code"] for warning in report["warnings"]] == ["duplicate", "photos_not_used"]
+    assert [warning["code"] for warning in report["warnings"]] == ["duplicate"]
     assert list(published.warnings) == report["warnings"]
     assert published.quality == {
         "photos_given": 3,
@@ -176,22 +176,6 @@ def test_jpeg_textures(inputs: ResultInputs, tmp_path: Path, storage: LocalStora
     folders = {**inputs.folders, "Texturing_1": texturing}
     published = publish(replace(inputs, folders=folders), tmp_path / "made", storage)
     assert {file.media_type for file in published.files if file.name.startswith("texture_")} == {"image/jpeg"}
-
-
-@pytest.mark.parametrize(
-    ("given", "used", "warned"),
-    [
-        (23, 23, False),
-        (23, 22, False),
-        (23, 18, True),
-        (3, 2, True),
-        (10, 8, True),
-        (10, None, False),
-        (100, 95, False),
-    ],
-)
-def test_low_registration(given: int, used: int | None, warned: bool) -> None:
-    assert bool(low_registration(given, used)) == warned
 
 
 def test_figures_of_a_real_run(recorded_sfm: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ def choose(rules, chunk, attempt):
             and rule.get("node", "*") in ("*", chunk.name)
             and rule.get("chunk", chunk.index) == chunk.index
             and attempt in rule.get("attempts", [attempt])
+            and not ("unless" in rule and rule["unless"].items() <= chunk.plain_inputs.items())
         ):
             return rule
     return {}

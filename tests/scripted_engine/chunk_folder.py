@@ -36,6 +36,11 @@ class Chunk:
         return self.iteration or 0
 
     @property
+    def plain_inputs(self):
+        """Attributes with a number or a text."""
+        return {name: value for name, value in self.node["inputs"].items() if not isinstance(value, (list, dict))}
+
+    @property
     def own_views(self):
         """The views of this chunk."""
         size = self.node["parallelization"]["blockSize"] or len(self.views)

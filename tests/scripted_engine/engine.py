@@ -20,6 +20,7 @@ for it, keeps the status file, and prints the whole log once more when the binar
      "stages": [{"node_type": "DepthMap",     # or "node": "DepthMap_1"; absent or "*": all
                  "chunk": 0,                  # absent: all
                  "attempts": [1, 2],          # absent: all; counted in the ledger, from 1
+                 "unless": {"downscale": 4},  # not where the node's attributes have these values
                  ACTIONS}, ...]}              # the first rule that matches is taken
 
 ACTIONS, carried out in this order:
@@ -36,6 +37,7 @@ ACTIONS, carried out in this order:
     "hang": true                for an hour
     "write": {"name": bytes}    files of this size; their content follows from uid and chunk
     "random": true              ... or is different in each run, also for the default files
+    "placed": 2                 StructureFromMotion: of how many photos it finds the cameras
     "leave": {"name": "text"}   files with this text (a stale lock, ...)
     "signal": 9                 the binary dies by this signal: status ERROR, returnCode -9, exit code 1
     "suicide": 9                the command itself dies by this signal: the status stays RUNNING, the binary lives on
@@ -148,7 +150,7 @@ def run_binary(chunk, actions):
         if failure:
             chunk.log(*failure.get("lines", []))
             return abs(failure.get("return_code", 1)) or 1
-        outputs.write(chunk, random=bool(actions.get("random")))
+        outputs.write(chunk, bool(actions.get("random")), actions.get("placed", len(chunk.views)))
         return 0
     except Exception as error:
         chunk.log(f"[fatal] {error!r}")

@@ -32,7 +32,7 @@ def content(chunk, name, size, random):
     return (seed * (size // len(seed) + 1))[:size]
 
 
-def write(chunk, random):
+def write(chunk, random, placed):
     files = {}
     for view in chunk.own_views:
         for ending in PER_VIEW.get(chunk.node_type, ()):
@@ -44,9 +44,9 @@ def write(chunk, random):
     if chunk.node_type == "FeatureMatching":
         files[f"{chunk.index}.matches.txt"] = None
     if chunk.node_type == "CameraInit":
-        files["cameraInit.sfm"] = scene(chunk, posed=False)
+        files["cameraInit.sfm"] = scene(chunk, placed=None)
     if chunk.node_type == "StructureFromMotion":
-        files |= {"sfm.abc": None, "cameras.sfm": scene(chunk, posed=True), "stats.json": statistics(chunk)}
+        files |= {"sfm.abc": None, "cameras.sfm": scene(chunk, placed), "stats.json": statistics(chunk, placed)}
     if chunk.node_type == "Texturing":
         files |= {
             "texturedMesh.obj": cube(),
@@ -58,8 +58,8 @@ def write(chunk, random):
             file.write(content(chunk, name, 200, random) if data is None else data)
 
 
-def scene(chunk, posed):
-    """A scene in AliceVision's JSON format: all cameras side by side, looking along z."""
+def scene(chunk, placed):
+    """A scene in AliceVision's JSON format: the first `placed` cameras side by side, looking along z; None: no poses."""
     focal = 50.0
     views = [
         {
@@ -87,21 +87,21 @@ def scene(chunk, posed):
         "locked": "false",
     }
     document = {"version": ["1", "2", "6"], "views": views, "intrinsics": [intrinsic]}
-    if posed:
+    if placed is not None:
         identity = ["1", "0", "0", "0", "1", "0", "0", "0", "1"]
         document["poses"] = [
             {
                 "poseId": view["poseId"],
                 "pose": {"transform": {"rotation": identity, "center": [str(index), "0", "-4"]}, "locked": "0"},
             }
-            for index, view in enumerate(views)
+            for index, view in enumerate(views[:placed])
         ]
     return json.dumps(document, indent=4).encode()
 
 
-def statistics(chunk):
-    count = str(len(chunk.views))
-    sfm = {"views": count, "validViews": count, "poses": count, "points": "1000", "residual": "0.4", "time": "0.01"}
+def statistics(chunk, placed):
+    views, count = str(len(chunk.views)), str(placed)
+    sfm = {"views": views, "validViews": count, "poses": count, "points": "1000", "residual": "0.4", "time": "0.01"}
     return json.dumps({"sfm": sfm, "hardware": {"cpu": {"freq": "0", "cores": "1"}, "ram": {"size": "0"}}}).encode()
 
 

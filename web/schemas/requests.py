@@ -43,6 +43,13 @@ class Reconstruction(Body):
         description="Attributes to set, by node: `{node: {attribute: value}}`. `GET /api/v1/pipelines` lists them.",
     )
     priority: int = Field(5, ge=0, le=9, description="0 to 9; higher goes first.")
+    min_registered_share: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="The share of the photos that must be placed after StructureFromMotion for the job to go on (and "
+        "never fewer than three photos); default: the service's, usually 0.3.",
+    )
     outputs: list[Output] = Field(["obj", "glb"], min_length=1, description="Which models to make.")
 
     @field_validator("metadata")
@@ -112,6 +119,7 @@ RECONSTRUCTION_EXAMPLES: dict[str, dict[str, Any]] = {
             "pipeline": "default",
             "settings": {"FeatureExtraction": {"describerPreset": "high"}},
             "priority": 7,
+            "min_registered_share": 0.5,
             "outputs": ["obj", "glb"],
         },
     },

@@ -97,6 +97,7 @@ class Job(Answer):
     settings: dict[str, dict[str, Any]]
     priority: int
     outputs: list[str]
+    min_registered_share: float | None = Field(description="As it was sent; null: the service's default.")
     image_count: int
     callback_url: str | None = Field(description="Without its query string, which may hold secrets.")
     metadata: dict[str, Any] = Field(description="As it was sent.")

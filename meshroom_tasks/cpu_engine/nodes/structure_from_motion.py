@@ -21,7 +21,7 @@ class StructureFromMotion(Node):
     """Incremental mapping by COLMAP (J. Schoenberger, J.-M. Frahm, Structure-from-Motion Revisited, CVPR 2016).
 
     Writes `scene.json` and `landmarks.npz` for the nodes after it, `cameras.sfm` (AliceVision's JSON) and `stats.json`
-    (Meshroom's form). Fails where fewer than three cameras or less than a third of the photos are registered.
+    (Meshroom's form). Fails where fewer than three cameras are registered.
     """
 
     node_type = "StructureFromMotion"
@@ -67,7 +67,7 @@ class StructureFromMotion(Node):
         if found is None:
             raise NodeError("No valid initial pair found automatically.")
         registered = found.num_reg_images()
-        if registered < 3 or 3 * registered < len(views):
+        if registered < 3:
             raise NodeError(f"Too few cameras registered: {registered} of {len(views)}")
         sparse = sparse_scene(found, views, chunk.attributes["useAutoTransform"])
         write_scene(chunk.folder, sparse.scene)
