@@ -59,7 +59,7 @@ def write(chunk, random, placed):
 
 
 def scene(chunk, placed):
-    """A scene in AliceVision's JSON format: the first `placed` cameras side by side, looking along z; None: no poses."""
+    """A scene in AliceVision's JSON format: the first `placed` cameras side by side, facing z; None: no poses."""
     focal = 50.0
     views = [
         {
