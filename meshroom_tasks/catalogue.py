@@ -1,12 +1,14 @@
 """Which attributes of which node types a client may set, and to what: read from `pipelines/nodes.json`.
 
-The catalogue is derived from graphs that Meshroom saved, since these state all inputs with their values:
+    {"release": "2023.3.0", "nodes": {"FeatureExtraction": {
+        "inputs": ["input", "masksFolder"],            what only a pipeline's links set
+        "outputs": ["output"],
+        "attributes": {"describerPreset": {"type": "string", "default": "normal", "choices": ["low", ...]}, ...}}}}
 
-    python -m meshroom_tasks.catalogue saved.mg [more.mg ...] > pipelines/nodes.json
-
-Left out are links, paths, and whatever else is no plain word or number. That is a safety rule as well: Meshroom puts
-the values into a command line that it then splits, and replaces `${NAME}` in them by its environment, so a text that a
-client sets may consist of harmless characters only.
+`derive_catalogue.py` writes it from Meshroom's own descriptions of its nodes. Left out of the attributes are paths and
+whatever else is no plain word or number. That is a safety rule as well: Meshroom puts the values into a command line
+that it then splits, and replaces `${NAME}` in them by its environment, so a text that a client sets may consist of
+harmless characters only.
 """
 
 from __future__ import annotations
@@ -15,10 +17,8 @@ import difflib
 import json
 import math
 import re
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from meshroom_tasks.errors import SettingInvalid
@@ -41,18 +41,52 @@ _WORDS_FOR = {
 
 @dataclass(frozen=True)
 class Attribute:
-    """One input of a node type. `members` are those of a group, by name; its default follows from theirs."""
+    """One input of a node type. `members` are those of a group, by name; its default follows from theirs.
+
+    `choices`: the only values allowed (of a list: for its items); `minimum` and `maximum` are allowed too. None: no
+    such limit. `invalidates`: whether Meshroom makes it part of the node's uid.
+    """
 
     kind: Kind
     default: Any = None
     members: Mapping[str, Attribute] = field(default_factory=dict)
+    choices: tuple[Any, ...] | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    invalidates: bool = True
 
     def check(self, path: tuple[str, ...], value: Any) -> None:
-        """Raises SettingInvalid, whose message begins with the path, when the value does not fit."""
-        if not _FITS[self.kind](value):
+        """Raises SettingInvalid, whose message begins with the path and names what is allowed."""
+        if not fits(self.kind, value):
             raise _refused(path, f"expected {_WORDS_FOR[self.kind]}, got {_shown(value)}")
         if self.kind == "group":
             check_all(path, self.members, value)
+        elif self.choices is not None:
+            for item in value if self.kind == "list" else [value]:
+                if item not in self.choices:
+                    raise _refused(path, f"{_shown(item)} is not one of {_listed(self.choices)}", self.choices)
+        elif not _within(value, self.minimum, self.maximum):
+            raise _refused(path, f"{_shown(value)} is out of range; allowed: {self.minimum:g} to {self.maximum:g}")
+
+
+@dataclass(frozen=True)
+class NodeType:
+    """What is known of a node type: what a client may set, and every name that a link may lead to."""
+
+    attributes: Mapping[str, Attribute]
+    inputs: frozenset[str]
+    outputs: frozenset[str]
+
+    @property
+    def linkable(self) -> frozenset[str]:
+        return self.inputs | self.outputs | self.attributes.keys()
+
+
+def check_node(node: str, known: Mapping[str, Attribute], values: Any) -> None:
+    """Raises SettingInvalid; `node` is the name under which the client gave the values."""
+    if not isinstance(values, Mapping):
+        raise SettingInvalid(f"{node}: expected an object of attributes, got {_shown(values)}", node=node)
+    check_all((node,), known, values)
 
 
 def check_all(path: tuple[str, ...], known: Mapping[str, Attribute], values: Mapping[str, Any]) -> None:
@@ -73,54 +107,58 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 class Catalogue:
-    """Node type -> attribute name -> Attribute."""
+    """What is known of each node type of one release."""
 
-    def __init__(self, nodes: Mapping[str, Mapping[str, Attribute]]) -> None:
+    def __init__(self, nodes: Mapping[str, NodeType]) -> None:
         self._nodes = nodes
 
     @classmethod
     def read(cls, text: str) -> Catalogue:
-        return cls({node_type: _members(entries) for node_type, entries in json.loads(text).items()})
+        """Raises ValueError, KeyError, TypeError or AttributeError for what is no catalogue."""
+        return cls(
+            {
+                name: NodeType(_members(entry["attributes"]), frozenset(entry["inputs"]), frozenset(entry["outputs"]))
+                for name, entry in json.loads(text)["nodes"].items()
+            }
+        )
+
+    def extended(self, more: Catalogue) -> Catalogue:
+        """With the node types of `more`, which win."""
+        return Catalogue({**self._nodes, **more._nodes})
+
+    @property
+    def node_types(self) -> tuple[str, ...]:
+        return tuple(self._nodes)
+
+    def node_type(self, name: str) -> NodeType | None:
+        return self._nodes.get(name)
 
     def attributes(self, node_type: str) -> Mapping[str, Attribute]:
         """Empty for a node type that is not in the catalogue: nothing of it can be set."""
-        return self._nodes.get(node_type, {})
-
-    def check(self, node: str, node_type: str, values: Mapping[str, Any]) -> None:
-        """Raises SettingInvalid; `node` is the name under which the client gave the values."""
-        if not isinstance(values, Mapping):
-            raise SettingInvalid(f"{node}: expected an object of attributes, got {_shown(values)}", node=node)
-        check_all((node,), self.attributes(node_type), values)
+        known = self._nodes.get(node_type)
+        return known.attributes if known else {}
 
 
-def derive(graphs: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """The content of `nodes.json` from saved graphs; where they differ, the first one's value is the default."""
-    nodes: dict[str, dict[str, Any]] = {}
-    for text in graphs:
-        for node in json.loads(text)["graph"].values():
-            entries = nodes.setdefault(node["nodeType"], {})
-            for name, value in node.get("inputs", {}).items():
-                if name not in entries and (entry := _entry(value)) is not None:
-                    entries[name] = entry
-    return {node_type: dict(sorted(nodes[node_type].items())) for node_type in sorted(nodes)}
-
-
-def _entry(value: Any) -> dict[str, Any] | None:
-    """What is said of an attribute with this default; None when a client may not set it."""
-    if isinstance(value, dict):
-        members = {name: entry for name, item in value.items() if (entry := _entry(item)) is not None}
-        return {"type": "group", "attributes": members} if members else None
-    if isinstance(value, list) and not value:
-        return None
-    kind = next((kind for kind in ("bool", "int", "float", "string", "list") if _FITS[kind](value)), None)
-    return {"type": kind, "default": value} if kind else None
+def fits(kind: Kind, value: Any) -> bool:
+    """Whether a value is of this kind, and harmless."""
+    return _FITS[kind](value)
 
 
 def _members(entries: Mapping[str, Any]) -> dict[str, Attribute]:
-    return {
-        name: Attribute(entry["type"], entry.get("default"), _members(entry.get("attributes", {})))
-        for name, entry in entries.items()
-    }
+    return {name: _attribute(entry) for name, entry in entries.items()}
+
+
+def _attribute(entry: Mapping[str, Any]) -> Attribute:
+    minimum, maximum = entry.get("range", (None, None))
+    return Attribute(
+        kind=entry["type"],
+        default=entry.get("default"),
+        members=_members(entry.get("attributes", {})),
+        choices=tuple(entry["choices"]) if "choices" in entry else None,
+        minimum=minimum,
+        maximum=maximum,
+        invalidates=entry.get("invalidates", True),
+    )
 
 
 def _is_word(value: Any) -> bool:
@@ -141,8 +179,17 @@ _FITS: dict[str, Callable[[Any], bool]] = {
 }
 
 
-def _refused(path: tuple[str, ...], reason: str) -> SettingInvalid:
-    return SettingInvalid(f"{'.'.join(path)}: {reason}", node=path[0], attribute=".".join(path[1:]))
+def _within(value: Any, minimum: float | None, maximum: float | None) -> bool:
+    return (minimum is None or value >= minimum) and (maximum is None or value <= maximum)
+
+
+def _listed(choices: Iterable[Any]) -> str:
+    return ", ".join(map(str, choices))
+
+
+def _refused(path: tuple[str, ...], reason: str, choices: Iterable[Any] | None = None) -> SettingInvalid:
+    context: dict[str, Any] = {} if choices is None else {"allowed": list(choices)}
+    return SettingInvalid(f"{'.'.join(path)}: {reason}", node=path[0], attribute=".".join(path[1:]), **context)
 
 
 def _shown(value: Any) -> str:
@@ -152,8 +199,3 @@ def _shown(value: Any) -> str:
     except (TypeError, ValueError):
         text = type(value).__name__
     return text if len(text) <= 60 else text[:57] + "..."
-
-
-if __name__ == "__main__":
-    json.dump(derive(Path(name).read_text() for name in sys.argv[1:]), sys.stdout, indent=2)
-    print()

@@ -126,19 +126,19 @@ def _mapping(node: Mapping[str, Any], key: str, name: str) -> Mapping[str, Any]:
     return value
 
 
-def _links(value: Any) -> Iterable[tuple[str, str]]:
+def links_in(value: Any) -> Iterable[tuple[str, str]]:
     """(node, attribute) for every link in a value, whatever lists and groups it is in."""
     if isinstance(value, str):
         if found := _LINK.fullmatch(value):
             yield found[1], found[2]
     elif isinstance(value, dict | list):
         for item in value.values() if isinstance(value, dict) else value:
-            yield from _links(item)
+            yield from links_in(item)
 
 
 def _order(nodes: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Names in an order that depends on nothing but the graph: by distance from the first nodes, then by name."""
-    linked = {name: {source for source, _ in _links(node["inputs"])} for name, node in nodes.items()}
+    linked = {name: {source for source, _ in links_in(node["inputs"])} for name, node in nodes.items()}
     for name, sources in linked.items():
         if unknown := sorted(sources - nodes.keys()):
             raise GraphInvalid(f"{name} links to {unknown[0]}, which is not in the graph; mend the link", node=name)
@@ -162,7 +162,7 @@ def _stage(nodes: Mapping[str, Mapping[str, Any]], name: str, order: list[str]) 
         raise GraphInvalid(f"the planned graph gives {name} no uid; plan it anew", node=name)
     if not all(isinstance(number, int) for number in (block_size, split, size)) or split < 1:
         raise GraphInvalid(f"the planned graph does not say how many chunks {name} has; plan it anew", node=name)
-    reads = {source for link in _links(node["inputs"]) for source in _sources(nodes, *link)}
+    reads = {source for link in links_in(node["inputs"]) for source in _sources(nodes, *link)}
     return PlannedStage(
         name=name,
         node_type=node["nodeType"],
@@ -184,4 +184,4 @@ def _sources(nodes: Mapping[str, Mapping[str, Any]], name: str, attribute: str) 
     top = re.split(r"[.\[]", attribute)[0]
     if top not in inputs or attribute in outputs:
         return {name}
-    return {source for link in _links(inputs[top]) for source in _sources(nodes, *link)}
+    return {source for link in links_in(inputs[top]) for source in _sources(nodes, *link)}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from meshroom_tasks.graph import PlannedGraph
 from meshroom_tasks.jobs.records import PlannedWork
-from meshroom_tasks.pipelines import Pipelines, StagePolicy
+from meshroom_tasks.pipelines import Pipelines
+from meshroom_tasks.stage_policies import StagePolicy
 
 
 def stages_of_graph(graph: PlannedGraph, pipelines: Pipelines, intensive_queue: str = "") -> tuple[PlannedWork, ...]:

@@ -13,8 +13,9 @@ from pathlib import Path
 from meshroom_tasks.callbacks import check_schedule, check_secret
 from meshroom_tasks.engine import Engine
 from meshroom_tasks.engine.identity import executable
-from meshroom_tasks.errors import EngineNotFound
+from meshroom_tasks.errors import EngineNotFound, GraphInvalid
 from meshroom_tasks.gpu import Gpu, find_gpus
+from meshroom_tasks.pipeline_folders import PipelineShelf
 from meshroom_tasks.settings import Settings
 from meshroom_tasks.worker_node import NEEDS_GPU, VISIBLE_DEVICES
 
@@ -39,6 +40,7 @@ def equipment(
 ) -> Equipment:
     """What tasks of these queues will find here. Raises Unfit when something is missing."""
     _check_callbacks(settings)
+    _check_pipelines(settings)
     if set(queues) <= _NO_ENGINE:
         return Equipment()
     try:
@@ -57,6 +59,14 @@ def _check_callbacks(settings: Settings) -> None:
         check_schedule(settings.callback_schedule)
     except ValueError as error:
         raise Unfit(str(error)) from error
+
+
+def _check_pipelines(settings: Settings) -> None:
+    """What would fail the first job of a pipeline."""
+    try:
+        PipelineShelf.load(settings.pipeline_folders)
+    except GraphInvalid as error:
+        raise Unfit(error.message) from error
 
 
 def _check_sensors(environment: Mapping[str, str]) -> None:

@@ -10,6 +10,7 @@ from meshroom_tasks.egress import Egress, guarded_session
 from meshroom_tasks.engine import Engine
 from meshroom_tasks.handoff import StageCache, Workspace
 from meshroom_tasks.jobs.store import JobStore, open_store
+from meshroom_tasks.pipeline_folders import PipelineShelf
 from meshroom_tasks.pipelines import Pipelines
 from meshroom_tasks.settings import Settings, current_settings, python_path
 from meshroom_tasks.storage import Storage, open_storage
@@ -31,7 +32,8 @@ class Service:
 
     @cached_property
     def pipelines(self) -> Pipelines:
-        return Pipelines.load(self.settings.pipelines_dir)
+        """Those for the release of this worker's engine."""
+        return PipelineShelf.load(self.settings.pipeline_folders).for_engine(self.engine.release())
 
     @cached_property
     def stage_cache(self) -> StageCache:

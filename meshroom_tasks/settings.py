@@ -89,6 +89,8 @@ class Settings(BaseSettings):
     storage_url: str = ""
     workspace_dir: Path | None = None
     pipelines_dir: Path = PROJECT / "pipelines"
+    extra_pipelines_dir: Path | None = None
+    """Templates beside those of `pipelines_dir`; default: `pipelines` in the data folder, if it is there."""
 
     # Broker
     broker_url: str = ""
@@ -175,7 +177,7 @@ class Settings(BaseSettings):
             return tuple(part.strip().lower() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("data_dir", "workspace_dir", "pipelines_dir", mode="after")
+    @field_validator("data_dir", "workspace_dir", "pipelines_dir", "extra_pipelines_dir", mode="after")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return value.expanduser().resolve() if value is not None else None
@@ -209,6 +211,13 @@ class Settings(BaseSettings):
     @property
     def workspace(self) -> Path:
         return self.workspace_dir or self.data_dir / "workspace"
+
+    @property
+    def pipeline_folders(self) -> tuple[Path, ...]:
+        """Where pipelines come from; the last one wins."""
+        extra = self.extra_pipelines_dir or self.data_dir / "pipelines"
+        is_there = self.extra_pipelines_dir is not None or extra.is_dir()
+        return (self.pipelines_dir, extra) if is_there else (self.pipelines_dir,)
 
     @property
     def broker(self) -> str:

@@ -146,10 +146,14 @@
                     "colorMappingFileType": "png"
                 },
                 "bumpMapping": {
-                    "enable": false
+                    "enable": false,
+                    "bumpType": "Normal",
+                    "normalFileType": "png",
+                    "heightFileType": "exr"
                 },
                 "displacementMapping": {
-                    "enable": false
+                    "enable": false,
+                    "displacementMappingFileType": "exr"
                 }
             }
         }

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from meshroom_tasks.graph import parse_planned
-from meshroom_tasks.pipelines import Pipelines
+from meshroom_tasks.pipeline_folders import PipelineShelf
 from meshroom_tasks.planning import stages_of_graph
 from meshroom_tasks.settings import PROJECT
 
@@ -22,7 +22,7 @@ def test_stages_that_need_much_memory_have_a_queue_of_their_own_where_there_is_o
     intensive_queue: str, meshing: str
 ) -> None:
     graph = parse_planned(RECORDED.read_text())
-    stages = stages_of_graph(graph, Pipelines.load(PROJECT / "pipelines"), intensive_queue)
+    stages = stages_of_graph(graph, PipelineShelf.load([PROJECT / "pipelines"]).for_engine(""), intensive_queue)
     queues = {stage.node_type: stage.queue for stage in stages}
     assert (queues["Meshing"], queues["Texturing"]) == (meshing, meshing)
     assert (queues["DepthMap"], queues["MeshFiltering"]) == ("gpu", "cpu")

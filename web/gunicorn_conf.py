@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from meshroom_tasks.child_processes import EXIT_REFUSED
+from meshroom_tasks.errors import GraphInvalid
 from meshroom_tasks.logs import configure_logging, logger
+from meshroom_tasks.pipeline_folders import PipelineShelf
 from meshroom_tasks.settings import current_settings
 from web.services import THREADS, end_streams_on_stop
 
@@ -23,6 +26,15 @@ keepalive = 5
 max_requests = 0
 control_socket_disable = True
 logger_class = "web.access_log.StructuredLogger"
+
+
+def on_starting(server: Any) -> None:
+    """Better no web app than one that takes jobs for pipelines which cannot be run."""
+    try:
+        PipelineShelf.load(_settings.pipeline_folders)
+    except GraphInvalid as error:
+        logger("web").critical("the web app does not start", reason=error.message)
+        raise SystemExit(EXIT_REFUSED) from None
 
 
 def post_worker_init(worker: Any) -> None:

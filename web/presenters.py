@@ -110,7 +110,14 @@ def _pipeline_stage(pipeline: Pipeline, node: TemplateNode, found: Pipelines) ->
 
 def _attributes(attributes: Mapping[str, Attribute]) -> dict[str, out.Attribute]:
     return {
-        name: out.Attribute(type=attribute.kind, default=attribute.default, attributes=_attributes(attribute.members))
+        name: out.Attribute(
+            type=attribute.kind,
+            default=attribute.default,
+            choices=list(attribute.choices) if attribute.choices is not None else None,
+            minimum=attribute.minimum,
+            maximum=attribute.maximum,
+            attributes=_attributes(attribute.members),
+        )
         for name, attribute in attributes.items()
     }
 

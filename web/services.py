@@ -13,6 +13,7 @@ from flask import Flask, current_app
 from meshroom_tasks.celery_app import broker_reachable
 from meshroom_tasks.dispatch import flush
 from meshroom_tasks.jobs.store import JobStore, open_store
+from meshroom_tasks.pipeline_folders import PipelineShelf
 from meshroom_tasks.pipelines import Pipelines
 from meshroom_tasks.settings import Settings
 from meshroom_tasks.storage import Storage, open_storage
@@ -32,10 +33,19 @@ class Services:
     settings: Settings
     store: JobStore
     storage: Storage
-    pipelines: Pipelines
+    shelf: PipelineShelf
     announce: Callable[[], None]
     check_broker: Callable[[], None]
     streams: Streams = field(default_factory=lambda: Streams(MOST_STREAMS))
+
+    @property
+    def pipelines(self) -> Pipelines:
+        """Those for the engine in use: as set, else that of the worker that started last, of those that are there."""
+        return self.shelf.for_engine(self.settings.engine_version or self._announced_engine())
+
+    def _announced_engine(self) -> str:
+        there = [worker for worker in self.store.workers() if worker.engine and worker.state not in ("lost", "refused")]
+        return max(there, key=lambda worker: worker.started_at).engine or "" if there else ""
 
 
 def open_services(settings: Settings) -> Services:
@@ -48,7 +58,7 @@ def open_services(settings: Settings) -> Services:
         settings=settings,
         store=store,
         storage=open_storage(settings, patience=_PATIENCE),
-        pipelines=Pipelines.load(settings.pipelines_dir),
+        shelf=PipelineShelf.load(settings.pipeline_folders),
         announce=announce,
         check_broker=broker_reachable,
     )

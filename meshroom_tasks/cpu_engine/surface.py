@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +19,18 @@ from meshroom_tasks.cpu_engine.scene import Scene
 COARSEST, FINEST = 5, 11
 _SURPLUS = 3.0
 _TRIM = 4.0
-_REACH, _BRIDGE = 1.5, 9.0
-"""Octree cells from a point at which the surface is still supported, and at which it may close a hole."""
+
+
+class Support(NamedTuple):
+    """Octree cells from a point at which the surface is still supported, and at which it may close a hole."""
+
+    reach: float
+    bridge: float
+
+
+DENSE = Support(1.5, 9.0)
+SPARSE = Support(4.0, 16.0)
+"""For landmarks, which lie as unevenly as a surface's texture."""
 
 
 def space_of_interest(
@@ -63,7 +74,7 @@ def point_spacing(points: NDArray[np.float64], neighbours: int = 16) -> float:
     return float(np.median(distance[:, -1]) * math.sqrt(math.pi / count))
 
 
-def poisson_surface(cloud: Cloud, max_vertices: int) -> tuple[Vertices, Faces]:
+def poisson_surface(cloud: Cloud, max_vertices: int, support: Support = DENSE) -> tuple[Vertices, Faces]:
     """The watertight-where-seen surface of a cloud: screened Poisson reconstruction (Kazhdan and Hoppe, 2013).
 
     The octree is as deep as the points' spacing asks for, and no deeper than `max_vertices` can use. Parts that the
@@ -85,7 +96,7 @@ def poisson_surface(cloud: Cloud, max_vertices: int) -> tuple[Vertices, Faces]:
         pycolmap.poisson_meshing(source, target, options)
         vertices, faces = read_ply(target)
     cell = size / 2**depth
-    return supported(vertices, faces, cloud.points, _REACH * cell, _BRIDGE * cell)
+    return supported(vertices, faces, cloud.points, support.reach * cell, support.bridge * cell)
 
 
 def octree_depth(size: float, spacing: float, points: int, max_vertices: int) -> int:

@@ -26,6 +26,7 @@ from meshroom_tasks.engine.status import read_status
 from meshroom_tasks.errors import EngineError, GraphInvalid, HandoffIncomplete, ServiceError
 from meshroom_tasks.graph import PlannedGraph, parse_planned, parse_template
 from meshroom_tasks.jobs.records import Usage
+from meshroom_tasks.releases import names_release, release_of
 
 GRAPH = "p.mg"
 CACHE = "MeshroomCache"
@@ -68,9 +69,15 @@ class Engine:
             self._identity = (
                 (identity.folder_safe(self._version) if self._version else None)
                 or identity.from_version(self._said_version())
+                or identity.from_release(self._saved_release())
                 or identity.from_content(self._batch)
             )
         return self._identity
+
+    def release(self) -> str:
+        """What says which release of Meshroom the engine speaks (see releases.py)."""
+        identity = self.identity()
+        return self._saved_release() if self._version and not names_release(identity) else identity
 
     def plan(
         self,
@@ -123,11 +130,13 @@ class Engine:
         results = folder / CACHE / node_type / uid
         prefix = "" if chunk is None else f"{chunk}."
         try:
-            views = parse_planned((folder / GRAPH).read_text()).stage(stage).view_count(chunk)
+            graph = parse_planned((folder / GRAPH).read_text())
+            views = graph.stage(stage).view_count(chunk)
         except (OSError, KeyError) as error:
             raise HandoffIncomplete(f"the graph of {stage} is not in its folder; it is tried again") from error
         command = [*self._compute, str(folder / GRAPH), "--node", stage]
         command += [] if chunk is None else ["--iteration", str(chunk)]
+        command += release_of(graph.release).compute_options
         journal = _Journal(
             node_type,
             watch,
@@ -173,6 +182,23 @@ class Engine:
             except EngineError:
                 return ""
             return "\n".join(journal.tail()) if outcome.exit_code == 0 else ""
+
+    def _saved_release(self) -> str:
+        """The release in a graph that the planning command saves, here of no nodes; "" when it saves none.
+
+        Meshroom knows no `--version`. The name before the colon stands for a node: there is none to take photos.
+        """
+        with tempfile.TemporaryDirectory(prefix="engine-release-") as name:
+            folder = Path(name)
+            (folder / "empty.mg").write_text(json.dumps({"header": {"template": True}, "graph": {}}))
+            command = [*self._batch, "--input", f"none:{folder}", "--pipeline", str(folder / "empty.mg")]
+            command += ["--save", str(folder / GRAPH), "--compute", "no"]
+            journal = _Journal("release", _NoWatch(), output=folder / "release.out")
+            try:
+                self._run(command, "release", folder, _NoWatch(), VERSION_SECONDS, journal)
+                return str(json.loads((folder / GRAPH).read_text())["header"]["releaseVersion"])
+            except (EngineError, OSError, ValueError, KeyError, TypeError):
+                return ""
 
 
 class _Journal:

@@ -33,6 +33,11 @@ def from_version(said: str) -> str | None:
     return folder_safe(lines[0])
 
 
+def from_release(release: str) -> str | None:
+    """A name from the release of Meshroom that a saved graph tells, if it tells one."""
+    return folder_safe(f"meshroom-{release}") if release else None
+
+
 def from_content(command: Sequence[str]) -> str:
     """A name from the content of the executable and of all files that the command names."""
     digest = sha256()

@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 from meshroom_tasks.jobs import tables
 from meshroom_tasks.jobs.records import ResultFile
 from meshroom_tasks.jobs.store import open_store
-from meshroom_tasks.pipelines import Pipelines
+from meshroom_tasks.pipeline_folders import PipelineShelf
 from meshroom_tasks.settings import Settings, load_settings
 from meshroom_tasks.storage import open_storage
 from web.app import create_app
@@ -42,7 +42,7 @@ class Site:
             self.settings,
             self.store,
             self.storage,
-            Pipelines.load(self.settings.pipelines_dir),
+            PipelineShelf.load(self.settings.pipeline_folders),
             lambda: self.announced.append(None),
             self._check_broker,
         )

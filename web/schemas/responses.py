@@ -172,6 +172,13 @@ class Attribute(Answer):
 
     type: str = Field(description="`bool`, `int`, `float`, `string`, `list` or `group`.", examples=["string"])
     default: Any = Field(description="Null for a group.", examples=["normal"])
+    choices: list[Any] | None = Field(
+        default=None,
+        description="The values allowed, of a list: for each item; null: no such limit.",
+        examples=[["low", "medium", "normal", "high", "ultra"]],
+    )
+    minimum: float | None = Field(default=None, description="The least number allowed; null: no such limit.")
+    maximum: float | None = Field(default=None, description="The greatest number allowed; null: no such limit.")
     attributes: dict[str, Attribute] = Field(description="Of a group.")
 
 

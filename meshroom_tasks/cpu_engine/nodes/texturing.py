@@ -48,6 +48,7 @@ class Texturing(Node):
         File("input", "Scene with the cameras, beside Meshing's cloud."),
         File("imagesFolder", "Undistorted images from PrepareDenseScene."),
         File("inputMesh", "Mesh to texture."),
+        File("inputRefMesh", "Mesh that relief is taken from."),
         ChoiceParam(
             "textureSide", "Greatest width and height of the texture.", 4096, values=(512, 1024, 2048, 4096, 8192)
         ),
@@ -76,12 +77,20 @@ class Texturing(Node):
         Group(
             "bumpMapping",
             "Relief as a texture; not made by this engine.",
-            members=(Off("enable", "Must be off."),),
+            members=(
+                Off("enable", "Must be off."),
+                ChoiceParam("bumpType", "Kind of relief.", "Normal", values=("Normal", "Height")),
+                ChoiceParam("normalFileType", "File type of normals.", "png", values=("png", "jpg", "exr", "tiff")),
+                ChoiceParam("heightFileType", "File type of heights.", "exr", values=("exr",)),
+            ),
         ),
         Group(
             "displacementMapping",
             "Displacement as a texture; not made by this engine.",
-            members=(Off("enable", "Must be off."),),
+            members=(
+                Off("enable", "Must be off."),
+                ChoiceParam("displacementMappingFileType", "File type of heights.", "exr", values=("exr",)),
+            ),
         ),
         ChoiceParam("unwrapMethod", "Basic: patches lie as in the photos.", "Basic", values=("Basic",)),
         IntParam("padding", "Texels of colour about each patch.", 5, low=0, high=100),
