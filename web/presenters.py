@@ -27,6 +27,7 @@ def job(view: JobView, result_url: ResultUrl) -> out.Job:
         status=view.status,
         progress=view.progress,
         seconds_left=view.seconds_left,
+        queued_behind=view.queued_behind,
         created_at=view.created_at,
         updated_at=view.updated_at,
         started_at=view.started_at,

@@ -10,7 +10,7 @@ from meshroom_tasks.jobs import tables
 from meshroom_tasks.jobs.avoidance import Avoidance, open_to
 from meshroom_tasks.jobs.base import Row, moving, new_token
 from meshroom_tasks.jobs.flow import Flow
-from meshroom_tasks.jobs.learning import views_of_chunk
+from meshroom_tasks.jobs.forecast import views_of_chunk
 from meshroom_tasks.jobs.queueing import best_of
 from meshroom_tasks.jobs.records import Options, Photo, Work
 from meshroom_tasks.jobs.retries import briefly
@@ -111,5 +111,5 @@ class Claims(Flow, Avoidance):
             chunked=stage.chunked,
             reads=self._reads_of(connection, job.id, stage.reads),
             reads_photos=stage.reads_photos,
-            views=views_of_chunk(stage, step.chunk, len(job.photos or ())),
+            views=views_of_chunk(stage.chunked, stage.block_size, stage.size, step.chunk, len(job.photos or ())),
         )

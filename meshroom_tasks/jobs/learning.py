@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from meshroom_tasks.jobs import tables
 from meshroom_tasks.jobs.base import Row, StoreBase
-from meshroom_tasks.jobs.experience import Experience, Sample
+from meshroom_tasks.jobs.experience import Experience, Sample, effort
 from meshroom_tasks.jobs.records import Entry, Work
 
 _SUMS = tuple(field.name for field in fields(Experience))
@@ -39,8 +39,11 @@ class Learning(StoreBase):
         times = sa.select(tables.step.c.started_at, tables.step.c.finished_at).where(tables.step.c.id == work.step_id)
         started, finished = connection.execute(times).one()
         usage = entry.usage if entry is not None else None
+        photos = len(work.photos or work.image_urls)
+        views = work.views or photos
         sample = Sample(
-            views=work.views or len(work.photos or work.image_urls),
+            effort=effort(work.node_type, views, photos),
+            views=views,
             seconds=(finished - started).total_seconds(),
             cpu_seconds=usage.cpu_seconds if usage else 0.0,
             output_bytes=entry.unpacked_size if entry else 0,
@@ -54,14 +57,6 @@ class Learning(StoreBase):
         this = (table.c.engine == engine, table.c.node_type == node_type)
         known = _experience(connection.execute(sa.select(table).where(*this).with_for_update()).one())
         connection.execute(sa.update(table).where(*this).values(vars(known.after(sample))))
-
-
-def views_of_chunk(stage: Row, chunk: int, photos: int) -> int:
-    """How many photos a chunk handles: its block; a stage that is not cut handles all `photos` of the job."""
-    if not stage.chunked or stage.block_size <= 0:
-        return photos
-    block_size, size = int(stage.block_size), int(stage.size)
-    return max(0, min(block_size, size - chunk * block_size))
 
 
 def _experience(row: Row) -> Experience:

@@ -1,37 +1,58 @@
-"""How far a job is, and how long it may still take. Pure."""
+"""How far a job is. Pure.
+
+It never goes back while an attempt lasts: each step counts by the furthest that any try of it came, the steps before
+and after the graph have fixed parts, and what was found in the stage cache leaves the sum instead of filling it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-FIXED_WEIGHTS = {"ingest": 3.0, "plan": 1.0, "results": 3.0}
-"""Weight of the steps that are not stages of the graph, on the scale of `stages.toml`."""
+from meshroom_tasks.jobs.records import StepKind, StepState
 
-_UNPLANNED_WEIGHT = 100.0
-"""What all stages of a graph together are taken to weigh before there is a graph."""
-
-_TOO_EARLY = 0.05
+PARTS: dict[StepKind, float] = {"ingest": 0.03, "plan": 0.01, "chunk": 0.93, "results": 0.03}
 
 
 @dataclass(frozen=True)
-class Share:
-    """One step's part of the whole: its weight (any unit) and how much of it is done, 0 to 1."""
+class Task:
+    """A step as progress and forecast see it.
 
-    weight: float
-    done: float
+    `weight`: the seconds that it was foretold to take. `progress`: of the try that runs, `reached`: the furthest of all
+    tries. `seconds`: since it was claimed, or from there to its end.
+    """
+
+    kind: StepKind
+    queue: str
+    state: StepState
+    weight: float = 1.0
+    progress: float = 0.0
+    reached: float = 0.0
+    cached: bool = False
+    stage: str = ""
+    seconds: float = 0.0
+
+    @property
+    def done(self) -> bool:
+        return self.state == "done"
 
 
-def job_progress(shares: Sequence[Share], *, planned: bool) -> float:
-    """Done part of the total weight, 0 to 1; before planning the unknown stages count as not begun."""
-    total = sum(share.weight for share in shares) + (0.0 if planned else _UNPLANNED_WEIGHT)
-    if total <= 0:
-        return 0.0
-    return min(1.0, sum(share.weight * share.done for share in shares) / total)
+def job_progress(tasks: Sequence[Task], floor: float = 0.0) -> float:
+    """0 to 1. `floor`: how far the job was when its graph was planned anew; from there on the new one counts."""
+    found = sum(part * _of_kind([task for task in tasks if task.kind == kind]) for kind, part in PARTS.items())
+    return min(1.0, floor + (1 - floor) * found)
 
 
-def seconds_left(progress: float, seconds_running: float) -> float | None:
-    """An estimate by proportion; None while too little is done to tell."""
-    if progress < _TOO_EARLY or seconds_running <= 0:
-        return None
-    return seconds_running * (1 - progress) / progress
+def _of_kind(tasks: Sequence[Task]) -> float:
+    if tasks and all(task.done for task in tasks):
+        return 1.0
+    total = sum(task.weight * (task.reached if _was_found(task) else 1.0) for task in tasks)
+    return _sum(task.weight * task.reached for task in tasks) / total if total > 0 else 0.0
+
+
+def _was_found(task: Task) -> bool:
+    return task.done and task.cached
+
+
+def _sum(values: Iterable[float]) -> float:
+    return sum(values, 0.0)

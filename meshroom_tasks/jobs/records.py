@@ -227,6 +227,8 @@ class JobView:
     metadata: Mapping[str, JSON]
     progress: float
     seconds_left: float | None
+    queued_behind: int | None
+    """Jobs whose steps are taken before its own, while none of its own is running; None otherwise."""
     engine: str | None
     stages: tuple[StageView, ...]
     warnings: tuple[Mapping[str, JSON], ...]

@@ -174,6 +174,7 @@ class Submission(Flow):
                 address=None,
                 refresh=refresh,
                 progress=0.0,
+                reached=0.0,
                 cached=False,
                 entry=None,
                 error=None,

@@ -71,6 +71,8 @@ job = sa.Table(
     sa.Column("engine", sa.String(128)),
     sa.Column("photos_digest", sa.String(64)),
     sa.Column("photos", sa.JSON),
+    # Which part of the steps' weights comes from experience.
+    sa.Column("measured", sa.Float, nullable=False, default=0.0),
     sa.Column("warnings", sa.JSON, nullable=False, default=list),
     sa.Column("results", sa.JSON),
     sa.Column("quality", sa.JSON),
@@ -104,7 +106,6 @@ stage = sa.Table(
     sa.Column("size", sa.Integer, nullable=False, default=1),
     sa.Column("reads", sa.JSON, nullable=False),
     sa.Column("reads_photos", sa.Boolean, nullable=False),
-    sa.Column("weight", sa.Float, nullable=False),
 )
 
 step = sa.Table(
@@ -133,7 +134,11 @@ step = sa.Table(
     sa.Column("hints", sa.Integer, nullable=False, default=0),
     sa.Column("address", sa.String(512)),
     sa.Column("refresh", sa.Boolean, nullable=False, default=False),
+    # The seconds that it was foretold to take; fixed when the job is planned.
+    sa.Column("weight", sa.Float, nullable=False, default=1.0),
     sa.Column("progress", sa.Float, nullable=False, default=0.0),
+    # The furthest of all tries: what the job's progress counts, so that it never goes back.
+    sa.Column("reached", sa.Float, nullable=False, default=0.0),
     sa.Column("cached", sa.Boolean, nullable=False, default=False),
     sa.Column("entry", sa.JSON),
     sa.Column("error", sa.JSON),
@@ -204,10 +209,11 @@ experience = sa.Table(
     sa.Column("engine", sa.String(128), primary_key=True),
     sa.Column("node_type", sa.String(128), primary_key=True),
     sa.Column("weight", sa.Float, nullable=False),
+    sa.Column("effort", sa.Float, nullable=False),
+    sa.Column("effort_squared", sa.Float, nullable=False),
     sa.Column("views", sa.Float, nullable=False),
-    sa.Column("views_squared", sa.Float, nullable=False),
     sa.Column("seconds", sa.Float, nullable=False),
-    sa.Column("seconds_by_views", sa.Float, nullable=False),
+    sa.Column("seconds_by_effort", sa.Float, nullable=False),
     sa.Column("cpu_seconds", sa.Float, nullable=False),
     sa.Column("output_bytes", sa.Float, nullable=False),
     sa.Column("peak_bytes", sa.Float, nullable=False),

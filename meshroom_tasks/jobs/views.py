@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -13,7 +14,8 @@ import sqlalchemy as sa
 from meshroom_tasks.errors import NotFound, RequestRefused
 from meshroom_tasks.jobs import tables
 from meshroom_tasks.jobs.base import Row, StoreBase, error_view
-from meshroom_tasks.jobs.progress import FIXED_WEIGHTS, Share, job_progress, seconds_left
+from meshroom_tasks.jobs.progress import Task, job_progress
+from meshroom_tasks.jobs.queueing import HIGHEST_PRIORITY, in_state
 from meshroom_tasks.jobs.records import (
     ChunkView,
     JobStatus,
@@ -27,6 +29,7 @@ from meshroom_tasks.jobs.records import (
 )
 from meshroom_tasks.jobs.retries import briefly
 from meshroom_tasks.jobs.states import ENDED
+from meshroom_tasks.jobs.time_left import Slot, seconds_left
 
 _FIXED_BEFORE = ("ingest", "plan")
 
@@ -73,18 +76,20 @@ class Views(StoreBase):
         stages = connection.execute(
             sa.select(tables.stage).where(tables.stage.c.job_id == job.id).order_by(tables.stage.c.position)
         ).all()
-        weights = {**FIXED_WEIGHTS, **{row.name: row.weight for row in stages}}
         order = [*_FIXED_BEFORE, *(row.name for row in stages), "results"]
         node_types = {row.name: row.node_type for row in stages}
         views = tuple(
             _stage_view(name, node_types.get(name, name), [step for step in steps if (step.stage or step.kind) == name])
             for name in order
         )
-        done = job_progress([Share(weights[view.name], view.progress) for view in views], planned=bool(stages))
-        progress = 1.0 if job.status == "completed" else done
-        left = None
-        if job.status == "running" and job.started_at is not None:
-            left = seconds_left(progress, (self._now(connection) - job.started_at).total_seconds())
+        now = self._now(connection)
+        tasks = [_task(step, now) for step in sorted(steps, key=lambda step: (step.position, step.chunk))]
+        behind = left = None
+        if job.status not in ENDED and not any(task.state == "running" for task in tasks):
+            behind = self._jobs_before(connection, job)
+        if job.status == "running" and stages and not behind:
+            reads = {row.name: row.reads for row in stages}
+            left = seconds_left(tasks, reads, self._slots(connection, job, now), job.measured)
         return JobView(
             id=job.id,
             status=job.status,
@@ -100,8 +105,9 @@ class Views(StoreBase):
             image_count=len(job.image_urls),
             callback_url=job.callback_url,
             metadata=job.metadata,
-            progress=round(progress, 4),
+            progress=1.0 if job.status == "completed" else round(job_progress(tasks), 4),
             seconds_left=left,
+            queued_behind=behind,
             engine=job.engine,
             stages=views,
             warnings=tuple(job.warnings),
@@ -111,6 +117,53 @@ class Views(StoreBase):
             attempts=job.attempts,
             request_id=job.request_id,
         )
+
+    def _slots(self, connection: sa.Connection, job: Row, now: datetime) -> list[Slot]:
+        """Room for steps on the workers that answer, but for what steps of jobs before this one take of it."""
+        step = tables.step.c
+        before = sa.select(step.worker).where(in_state("running"), step.job_id != job.id, _is_before(job))
+        taken = Counter(row.worker for row in connection.execute(before))
+        alive = sa.select(tables.worker).where(
+            tables.worker.c.last_seen >= now - self.timing.lease,
+            tables.worker.c.refusal.is_(None),
+            ~tables.worker.c.stopping,
+            ~tables.worker.c.drain_requested,
+        )
+        slots: list[Slot] = []
+        for worker in connection.execute(alive.order_by(tables.worker.c.name)):
+            slots += [Slot(frozenset(worker.queues))] * max(0, worker.processes - taken[worker.name])
+        return slots
+
+    def _jobs_before(self, connection: sa.Connection, job: Row) -> int:
+        """How many other jobs have steps whose turn comes before those of this job on the queues that it waits for."""
+        step, own = tables.step.c, tables.step.alias("own").c
+        queues = sa.select(own.queue).where(own.job_id == job.id, own.state == "ready")
+        query = sa.select(sa.func.count(step.job_id.distinct())).where(
+            in_state("ready") | in_state("running"), step.job_id != job.id, step.queue.in_(queues), _is_before(job)
+        )
+        return int(connection.execute(query).scalar_one())
+
+
+def _is_before(job: Row) -> sa.ColumnElement[bool]:
+    """Steps of jobs that are served before this one."""
+    step, rank = tables.step.c, HIGHEST_PRIORITY - job.priority
+    return sa.or_(step.rank < rank, sa.and_(step.rank == rank, step.queued_at < job.created_at))
+
+
+def _task(step: Row, now: datetime) -> Task:
+    until = step.finished_at if step.state == "done" else now
+    return Task(
+        kind=step.kind,
+        queue=step.queue,
+        state=step.state,
+        weight=step.weight,
+        progress=1.0 if step.state == "done" else step.progress,
+        # What its holder has not told yet; a cached chunk is worth what was computed of it before.
+        reached=1.0 if step.state == "done" and not step.cached else step.reached,
+        cached=step.cached,
+        stage=step.stage or "",
+        seconds=max(0.0, (until - step.started_at).total_seconds()) if step.started_at and until else 0.0,
+    )
 
 
 def _stage_view(name: str, node_type: str, steps: Sequence[Row]) -> StageView:

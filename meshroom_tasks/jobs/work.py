@@ -16,6 +16,7 @@ from meshroom_tasks.errors import Draining, JobCancelled, LeaseLost, ServiceErro
 from meshroom_tasks.jobs import tables
 from meshroom_tasks.jobs.base import Row, error_json, moving, new_token
 from meshroom_tasks.jobs.claims import Claims
+from meshroom_tasks.jobs.forecast import forecast
 from meshroom_tasks.jobs.learning import Learning
 from meshroom_tasks.jobs.queueing import in_state, turn
 from meshroom_tasks.jobs.records import Entry, ErrorView, Photo, PlannedWork, ResultFile, Work
@@ -31,8 +32,11 @@ class WorkStore(Claims, Learning):
         """Prolong the lease; the reason to stop, if there is one."""
         with self.database.transaction() as connection:
             now = self._now(connection)
+            furthest = sa.case((tables.step.c.reached < progress, progress), else_=tables.step.c.reached)
             kept = connection.execute(
-                _held(work, sa.update(tables.step)).values(lease_until=now + self.timing.lease, progress=progress)
+                _held(work, sa.update(tables.step)).values(
+                    lease_until=now + self.timing.lease, progress=progress, reached=furthest
+                )
             ).rowcount
             if not kept:
                 return LeaseLost("another worker has taken the step over", job_id=work.job_id)
@@ -53,6 +57,7 @@ class WorkStore(Claims, Learning):
             job = self._settle(connection, work, ())
             if job is None:
                 return False
+            foretold = forecast(planned, len(job.photos or ()), self._experiences(connection, engine))
             for position, stage in enumerate(planned):
                 connection.execute(
                     sa.insert(tables.stage).values(
@@ -65,7 +70,6 @@ class WorkStore(Claims, Learning):
                         chunked=stage.chunked,
                         reads=list(stage.reads),
                         reads_photos=stage.reads_photos,
-                        weight=stage.weight,
                         block_size=stage.block_size,
                         size=stage.size,
                     )
@@ -80,10 +84,13 @@ class WorkStore(Claims, Learning):
                             chunk=chunk,
                             queue=stage.queue,
                             state="blocked",
+                            weight=foretold.chunks[stage.name][chunk],
                             **turn(job, "chunk", position),
                         )
                     )
-            self._update_job(connection, work.job_id, engine=engine)
+            results = sa.update(tables.step).where(tables.step.c.job_id == job.id, tables.step.c.kind == "results")
+            connection.execute(results.values(weight=foretold.results))
+            self._update_job(connection, work.job_id, engine=engine, measured=foretold.measured)
             self._go_on(connection, work.job_id)
             self._learn(connection, work)
         return True
@@ -96,6 +103,7 @@ class WorkStore(Claims, Learning):
                 work,
                 warnings,
                 cached=entry.cached,
+                **({} if entry.cached else {"reached": 1.0}),
                 entry={
                     "digest": entry.digest,
                     "bundle_key": entry.bundle_key,

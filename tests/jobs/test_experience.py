@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from meshroom_tasks.errors import EngineError
-from meshroom_tasks.jobs.experience import Experience, Sample
+from meshroom_tasks.jobs.experience import Experience, Sample, effort
 from meshroom_tasks.jobs.records import Usage
 from meshroom_tasks.jobs.store import JobStore
 
@@ -20,7 +20,7 @@ def learnt(*samples: tuple[int, float]) -> Experience:
     """From (views, seconds)."""
     experience = Experience()
     for views, seconds in samples:
-        experience = experience.after(Sample(views, seconds, 2 * seconds, 1000 * views, 50))
+        experience = experience.after(Sample(max(1, views), views, seconds, 2 * seconds, 1000 * views, 50))
     return experience
 
 
@@ -29,7 +29,7 @@ def learnt(*samples: tuple[int, float]) -> Experience:
     [
         ([(10, 20.0)], 10, 20),
         ([(10, 20.0)], 40, 80),
-        ([(0, 5.0)], 0, 5),
+        ([(0, 5.0)], 1, 5),
         ([(20, 20.0)] * 50, 20, 20),
         ([(20, 10.0), (20, 20.0), (20, 30.0)], 20, 20),
         ([(40, 42.0), (1, 3.0)] * 10, 40, 42),
@@ -40,6 +40,21 @@ def learnt(*samples: tuple[int, float]) -> Experience:
 )
 def test_seconds_by_views(samples: list[tuple[int, float]], views: int, expected: float) -> None:
     assert learnt(*samples).seconds_for(views) == pytest.approx(expected, rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("node_type", "views", "photos", "expected"),
+    [
+        ("DepthMap", 12, 23, 12),
+        ("DepthMap", 0, 23, 1),
+        ("FeatureMatching", 23, 23, 253),
+        ("FeatureMatching", 20, 100, 990),
+        ("FeatureMatching", 20, 1000, 500),
+        ("FeatureMatching", 0, 1, 1),
+    ],
+)
+def test_effort(node_type: str, views: int, photos: int, expected: float) -> None:
+    assert effort(node_type, views, photos) == expected
 
 
 def test_no_experience_foretells_nothing() -> None:
@@ -65,9 +80,9 @@ def test_bytes_are_by_view_and_the_peak_is_slowly_forgotten() -> None:
     experience = learnt((10, 1.0), (30, 1.0))
     assert experience.output_bytes_for(7) == 7000
     assert experience.cpu_seconds_for(20) == pytest.approx(2.05, rel=0.05)
-    higher = experience.after(Sample(1, 1, 1, 1, 1000))
+    higher = experience.after(Sample(1, 1, 1, 1, 1, 1000))
     assert higher.peak_bytes == 1000
-    assert 500 < higher.after(Sample(1, 1, 1, 1, 10)).peak_bytes < 1000
+    assert 500 < higher.after(Sample(1, 1, 1, 1, 1, 10)).peak_bytes < 1000
 
 
 GRAPH = (planned("Init"), replace(planned("Left", "Init", chunks=2), block_size=2, size=3))
@@ -85,7 +100,7 @@ def test_the_store_learns_from_what_was_computed(store: JobStore, clock: Clock) 
     entry = replace(entry_for(init), usage=Usage(5.0, 8.0, 77), unpacked_size=900)
     assert store.finish_chunk(init, entry)
     found = store.experience("engine-1", "Init")
-    assert found == Experience().after(Sample(3, 6.0, 8.0, 900, 77))
+    assert found == Experience().after(Sample(3, 3, 6.0, 8.0, 900, 77))
     assert not store.finish_chunk(init, entry)
     assert store.experience("engine-1", "Init") == found
     assert store.experience("engine-2", "Init") is None
@@ -112,5 +127,5 @@ def test_jobs_that_finish_at_once_lose_no_sample(store: JobStore, clock: Clock) 
         thread.join()
     expected = Experience()
     for _ in works:
-        expected = expected.after(Sample(3, 4.0, 2.0, 0, 3))
+        expected = expected.after(Sample(3, 3, 4.0, 2.0, 0, 3))
     assert store.experience("engine-1", "Init") == expected

@@ -88,7 +88,12 @@ class Job(Answer):
     job_id: str = Field(description="The same as `id`.", examples=[_JOB_ID])
     status: JobStatus
     progress: float
-    seconds_left: float | None = Field(description="An estimate; null while nothing can be said.")
+    seconds_left: float | None = Field(
+        description="An estimate on the workers that there are; null while nothing can be said."
+    )
+    queued_behind: int | None = Field(
+        description="How many jobs are served before it, while none of its steps is running; else null."
+    )
     created_at: datetime
     updated_at: datetime
     started_at: datetime | None
