@@ -16,7 +16,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    with op.batch_alter_table("job") as batch_op:
-        batch_op.drop_column("replan_requested")
-        batch_op.drop_column("adjustments")
-        batch_op.drop_column("options")
+    # Not in a batch: on SQLite that makes the table anew, and the steps of the old one go with it.
+    op.drop_column("job", "replan_requested")
+    op.drop_column("job", "adjustments")
+    op.drop_column("job", "options")
