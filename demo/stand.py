@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import base64
 import secrets
-import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from demo.client import Client
+from demo.ports import free_port
 from demo.servers import CallbackReceiver, photo_server
 from meshroom_tasks.local_service import LocalService
 from meshroom_tasks.settings import Settings, load_settings
@@ -59,9 +59,3 @@ def stand(folder: Path, photos: Path, **settings: Any) -> Iterator[Stand]:
         made_up = Stand(photos, host, receiver, loaded, LocalService(loaded))
         stack.callback(lambda: made_up.service.stop())
         yield made_up
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -14,18 +14,16 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from demo.stand import free_port
+from demo.ports import free_port
+from tests.servers import apt, tied
 
 _PACKAGE = "postgresql"
-_INSTALL_SECONDS = 240
-_START_SECONDS = 60
+_START_SECONDS = 120
 _USERS = ("postgres", "nobody")
 # Safe as long as the machine itself does not crash: whatever happens to the processes, nothing is lost.
 _FAST = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "32MB", "max_connections": "80"}
@@ -39,20 +37,19 @@ class PostgresServer:
         self._numbers = itertools.count(1)
         self._templates: dict[str, str] = {}
         self._process: subprocess.Popen[bytes] | None = None
-        # The server ends with the thread that started it; this one lasts as long as the tests.
-        self._starter = ThreadPoolExecutor(max_workers=1)
 
     def url(self, database: str) -> str:
         return f"postgresql://service:secret@127.0.0.1:{self._port}/{database}"
 
     def create(self) -> None:
         (self._folder / "password").write_text("secret")
-        if os.geteuid() == 0:
-            shutil.chown(self._folder, _unprivileged())
-            shutil.chown(self._folder / "password", _unprivileged())
+        if (user := _unprivileged()) is not None:
+            shutil.chown(self._folder, user)
+            shutil.chown(self._folder / "password", user)
         options = ["--username=service", f"--pwfile={self._folder / 'password'}", "--auth=scram-sha-256", "--no-sync"]
         command = [str(self._binaries / "initdb"), "-D", str(self._data), *options, "--encoding=UTF8", "--no-locale"]
-        subprocess.run(_as_user(command), check=True, capture_output=True, cwd=self._folder)
+        as_user = ["setpriv", "--reuid", user, "--clear-groups"] if user is not None else []
+        subprocess.run([*as_user, *command], check=True, capture_output=True, cwd=self._folder)
 
     def start(self) -> None:
         settings = {**_FAST, "port": str(self._port), "listen_addresses": "127.0.0.1"}
@@ -60,8 +57,15 @@ class PostgresServer:
         given = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         command = [str(self._binaries / "postgres"), "-D", str(self._data), *given]
         with (self._folder / "server.log").open("ab") as log:
-            start = partial(subprocess.Popen, _as_user(command), stdout=log, stderr=log, cwd=self._folder)
-            self._process = self._starter.submit(start).result()
+            self._process = tied.start(
+                command,
+                signal="QUIT",
+                user=_unprivileged(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self._folder,
+            )
         deadline = time.monotonic() + _START_SECONDS
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -76,7 +80,6 @@ class PostgresServer:
 
     def close(self) -> None:
         self.stop(immediately=True)
-        self._starter.shutdown()
 
     def restart(self, *, immediately: bool = True, seconds_away: float = 0.0) -> None:
         self.stop(immediately=immediately)
@@ -116,8 +119,7 @@ class PostgresServer:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """A running server; skips the test, with the reason, where there is none and none can be installed."""
-    binaries = _binaries() or _installed()
-    if binaries is None:
+    if (binaries := binaries_here()) is None:
         pytest.skip(f"PostgreSQL is missing: install the Debian package {_PACKAGE}, or run the tests as root on Debian")
     folder = Path(tempfile.mkdtemp(prefix="meshroom-tasks-postgres-"))
     server = PostgresServer(binaries, folder)
@@ -130,6 +132,14 @@ def postgres() -> Iterator[PostgresServer]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def binaries_here() -> Path | None:
+    """The folder of the server's programs; installed by apt when that is possible here."""
+    if (found := _binaries()) is None:
+        apt.install(_PACKAGE)
+        found = _binaries()
+    return found
+
+
 def _binaries() -> Path | None:
     """The newest version's folder with the server's programs."""
     found = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
@@ -138,25 +148,9 @@ def _binaries() -> Path | None:
     return max(found, key=lambda path: path.parent.name.zfill(4), default=None)
 
 
-def _installed() -> Path | None:
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+def _unprivileged() -> str | None:
+    """Who runs the server; None: this user."""
+    if os.geteuid() != 0:
         return None
-    options = ["-y", "-qq", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=200"]
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["apt-get", "update", "-qq"], ["apt-get", "install", *options, _PACKAGE]):
-        try:
-            subprocess.run(command, timeout=_INSTALL_SECONDS, capture_output=True, env=environment)
-        except subprocess.TimeoutExpired:
-            break
-    return _binaries()
-
-
-def _unprivileged() -> str:
     known = {entry.pw_name for entry in pwd.getpwall()}
     return next(name for name in _USERS if name in known)
-
-
-def _as_user(command: list[str]) -> list[str]:
-    """Ends with the thread that started it, and runs as an unprivileged user where this one is root."""
-    user = ["--reuid", _unprivileged(), "--clear-groups"] if os.geteuid() == 0 else []
-    return ["setpriv", *user, "--pdeathsig", "QUIT", *command]

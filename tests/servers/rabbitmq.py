@@ -6,7 +6,6 @@ Its ports, data, logs, cookie and port mapper are its own: it disturbs no other 
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -17,13 +16,15 @@ from pathlib import Path
 import pytest
 from kombu import Connection
 
-from demo.stand import free_port
+from demo.ports import free_port
 from meshroom_tasks import topology
 from meshroom_tasks.settings import PROJECT
+from tests.servers import apt, tied
 
 _SERVER_FOLDERS = (Path("/usr/lib/rabbitmq/bin"), Path("/opt/rabbitmq/sbin"), Path("/usr/local/sbin"))
-_INSTALL_SECONDS = 300
-_START_SECONDS = 60
+_PACKAGE = "rabbitmq-server"
+_START_SECONDS = 120
+_STOP_SECONDS = 60
 
 
 class RabbitMQ:
@@ -33,7 +34,7 @@ class RabbitMQ:
         self._scripts = scripts
         self._process: subprocess.Popen[bytes] | None = None
         # Started here, so that it can be ended here: the node's own would be a daemon.
-        self._mapper = subprocess.Popen(["epmd", "-port", str(self._mapper_port), "-address", "127.0.0.1"])
+        self._mapper = tied.start(["epmd", "-port", str(self._mapper_port), "-address", "127.0.0.1"])
 
     @property
     def url(self) -> str:
@@ -42,8 +43,9 @@ class RabbitMQ:
     def start(self) -> None:
         """Returns when clients can connect."""
         with (self.folder / "output.log").open("ab") as output:
-            self._process = subprocess.Popen(
+            self._process = tied.start(
                 [str(self._scripts / "rabbitmq-server")],
+                signal="TERM",  # To a script, which then stops the node.
                 env=self._environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -92,7 +94,7 @@ class RabbitMQ:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
         try:
-            self._process.wait(30)
+            self._process.wait(_STOP_SECONDS)
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -139,33 +141,20 @@ def private_rabbitmq(folder: Path, scripts: Path) -> Iterator[RabbitMQ]:
 
 def server_scripts() -> Path | None:
     """The folder of RabbitMQ's own scripts; installed by apt when that is possible here."""
-    return _installed() or (_installed() if _install() else None)
+    if (found := _scripts()) is None:
+        apt.install(_PACKAGE)
+        found = _scripts()
+    return found
 
 
-def _installed() -> Path | None:
+def _scripts() -> Path | None:
     return next((folder for folder in _SERVER_FOLDERS if (folder / "rabbitmq-server").is_file()), None)
-
-
-def _install() -> bool:
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        return False
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-    try:
-        for command in (
-            ["apt-get", "-qq", "update"],
-            ["apt-get", "-qq", "-y", "-o", "DPkg::Lock::Timeout=120", "install", "rabbitmq-server"],
-        ):
-            subprocess.run(command, env=environment, capture_output=True, check=True, timeout=_INSTALL_SECONDS)
-    except (subprocess.SubprocessError, OSError):
-        return False
-    return True
 
 
 @pytest.fixture(scope="session")
 def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
     """One node for the whole run; a test that stops it starts it again."""
-    scripts = server_scripts()
-    if scripts is None:
-        pytest.skip("there is no RabbitMQ on this machine (Debian package rabbitmq-server)")
+    if (scripts := server_scripts()) is None:
+        pytest.skip(f"RabbitMQ is missing: install the Debian package {_PACKAGE}, or run the tests as root on Debian")
     with private_rabbitmq(tmp_path_factory.mktemp("rabbitmq"), scripts) as node:
         yield node

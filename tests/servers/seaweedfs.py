@@ -20,10 +20,11 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from demo.stand import free_port
+from demo.ports import free_port
+from tests.servers import tied
 
-_START_SECONDS = 60.0
-_STOP_SECONDS = 20.0
+_START_SECONDS = 120.0
+_STOP_SECONDS = 60.0
 _PORTS = ("master", "master.grpc", "volume", "volume.grpc", "filer", "filer.grpc", "s3", "s3.grpc")
 
 
@@ -87,7 +88,7 @@ class SeaweedFS:
             *ports,
         ]
         with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self._process = tied.start(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self._wait()
 
     def stop(self) -> None:
