@@ -74,8 +74,8 @@ class Ending:
 
     def _end_within_grace(self) -> None:
         deadline = time.monotonic() + self._grace
-        log.info("told to stop: takes nothing new", running=len(state.reserved_requests), grace_seconds=self._grace)
         self._intake.close(self._grace)
+        log.info("told to stop: takes nothing new", running=len(state.reserved_requests), grace_seconds=self._grace)
         while state.reserved_requests and time.monotonic() < deadline:
             time.sleep(_LOOK_SECONDS)
         log.info("stops now", given_back=len(state.reserved_requests))

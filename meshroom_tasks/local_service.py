@@ -28,7 +28,7 @@ from meshroom_tasks.settings import Settings, load_settings, python_path
 from meshroom_tasks.worker_node import CPU_NODE, VISIBLE_DEVICES, Node, cpu_nodes, gpu_nodes, light_nodes
 
 _STOP_SECONDS = 12.0
-_START_SECONDS = 90.0
+_START_SECONDS = 180.0
 
 
 class LocalService:
@@ -55,7 +55,7 @@ class LocalService:
             child.start()
 
     def wait_until_ready(self, stopped: Callable[[], bool] = lambda: False) -> bool:
-        """Whether within a minute and a half the service answers on /readyz and its workers take tasks."""
+        """Whether within three minutes the service answers on /readyz and its workers take tasks."""
         deadline = time.monotonic() + _START_SECONDS
         files = [child.ready_file for child in self.children if child.ready_file is not None]
         while time.monotonic() < deadline and not stopped() and not self.refusals:

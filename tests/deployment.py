@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import queue
 import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +17,28 @@ import psutil
 from PIL import Image
 
 from demo.stand import Stand, stand
+from meshroom_tasks.child_processes import Child
 from meshroom_tasks.jobs.store import JobStore, open_store
 from meshroom_tasks.local_service import LocalService
 
 from . import scripted_engine
 from .scripted_engine import Run
+from .waiting import LONG, eventually
 
 
 class Deployment:
-    """A running stand. The script of the test engine may be changed at any time."""
+    """A running stand. The script of the test engine may be changed at any time.
+
+    `gate`: a file that is not there, for the engine's "until"; `open_gate` makes it.
+    """
 
     def __init__(self, folder: Path, made: Stand) -> None:
         self.folder = folder
         self.made = made
         self.photos, self.receiver, self.settings = made.photos, made.receiver, made.settings
         self.client, self.url_of = made.client, made.url_of
+        self.gate = folder / "gate"
+        self._callbacks: list[dict[str, Any]] = []
 
     @property
     def service(self) -> LocalService:
@@ -45,6 +54,12 @@ class Deployment:
     def ledger(self) -> list[Run]:
         return scripted_engine.read_ledger(self.folder / "ledger")
 
+    def open_gate(self) -> None:
+        self.gate.touch()
+
+    def close_gate(self) -> None:
+        self.gate.unlink(missing_ok=True)
+
     def start(self) -> None:
         self.made.restarted()
         assert self.service.wait_until_ready(), self.logs()
@@ -55,7 +70,9 @@ class Deployment:
     def submit(self, urls: Sequence[str] | None = None, **more: Any) -> str:
         return self.client.submit(urls or self.photo_urls(), self.receiver.url, **more)
 
-    def wait(self, job_id: str, *, seconds: float = 90, until: Callable[[dict[str, Any]], bool] | None = None) -> Any:
+    def wait(
+        self, job_id: str, *, seconds: float = 2 * LONG, until: Callable[[dict[str, Any]], bool] | None = None
+    ) -> Any:
         """The job once it has ended, or once `until` holds."""
         deadline = time.monotonic() + seconds
         for job in self.client.follow(job_id):
@@ -66,6 +83,37 @@ class Deployment:
         assert until is None, f"the job ended before: {json.dumps(job, indent=1)}"
         return job
 
+    def callback(self, job_id: str, seconds: float = LONG) -> dict[str, Any]:
+        """The next callback of this job, whatever comes for others meanwhile."""
+        deadline = time.monotonic() + seconds
+        while not (mine := [body for body in self._callbacks if body["job_id"] == job_id]):
+            try:
+                self._callbacks.append(self.receiver.wait(max(0.0, deadline - time.monotonic())))
+            except queue.Empty:
+                raise AssertionError(f"no callback for {job_id} in {seconds:g} s\n{self.logs()}") from None
+        self._callbacks.remove(mine[0])
+        return mine[0]
+
+    def more_callbacks(self, job_ids: Collection[str], seconds: float = 3.0) -> Counter[str]:
+        """How many come for these jobs within this time."""
+        with suppress(queue.Empty):
+            while True:
+                self._callbacks.append(self.receiver.wait(seconds))
+        return Counter(body["job_id"] for body in self._callbacks if body["job_id"] in job_ids)
+
+    def computing(self, node_type: str, count: int = 1) -> list[Run]:
+        """Waits until so many runs of stages of this type are there that have started and not ended.
+
+        A stage runs from its claim on; its process comes a moment later.
+        """
+
+        def runs() -> list[Run]:
+            alive = {process.pid for process in self.engine_processes()}
+            found = [run for run in self.ledger() if run.node_type == node_type and run.pid in alive and not run.ended]
+            return found if len(found) >= count else []
+
+        return eventually(runs, about=self.logs)
+
     def logs(self) -> str:
         parts = []
         for path in sorted((self.settings.data_dir / "logs").glob("*.log")):
@@ -75,6 +123,13 @@ class Deployment:
     def engine_processes(self) -> list[psutil.Process]:
         """Every live process of the test engine that belongs to this deployment."""
         return processes_mentioning(str(self.folder))
+
+    def stage_processes(self) -> list[psutil.Process]:
+        """Those of them that compute a stage, with their wardens."""
+        return processes_mentioning(f"{self.settings.workspace}/")
+
+    def worker(self, name: str = "worker-stages") -> Child:
+        return next(child for child in self.service.children if child.name == name)
 
 
 def processes_mentioning(text: str) -> list[psutil.Process]:
@@ -108,13 +163,15 @@ def stages_running(*node_types: str) -> Callable[[dict[str, Any]], bool]:
 
 @contextmanager
 def deployed(folder: Path, *, script: Mapping[str, Any] | None = None, **settings: Any) -> Iterator[Deployment]:
-    """A running deployment below `folder`; afterwards none of its processes is left."""
+    """A running deployment below `folder`; afterwards none of its processes is left.
+
+    A test that kills workers sets a short lease; in any other a worker that gets no time must not lose its step.
+    """
     photos = folder / "photos"
     photos.mkdir(parents=True)
     (folder / "script.json").write_text(json.dumps(script or {}))
     values = {
         "cpu_workers": 2,
-        "lease_seconds": 4.0,
         "heartbeat_seconds": 0.5,
         "sweep_seconds": 0.5,
         "hint_seconds": 2.0,
@@ -125,7 +182,7 @@ def deployed(folder: Path, *, script: Mapping[str, Any] | None = None, **setting
         deployment = Deployment(folder, made)
         deployment.start()
         yield deployment
-    assert processes_mentioning(str(folder)) == []
+    eventually(lambda: not processes_mentioning(str(folder)), about=lambda: processes_mentioning(str(folder)))
 
 
 def _engine_commands(folder: Path) -> dict[str, str]:

@@ -11,6 +11,7 @@ from typing import Any
 from kombu import Connection, Exchange, Queue
 
 from meshroom_tasks import file_broker
+from tests.waiting import LONG
 
 WRITERS, READERS, MESSAGES = 3, 3, 100
 
@@ -39,26 +40,29 @@ def write(folder: Path, writer: int) -> None:
             producer.publish(body, exchange=queue().exchange, routing_key="q", declare=[queue()])
 
 
-def read(folder: Path, seen: Any) -> None:
+def read(folder: Path, seen: Any, enough: Any) -> None:
     with connect(folder) as connection:
         source = connection.SimpleQueue(queue(), no_ack=True)
         while True:
+            last = enough.is_set()
             try:
-                seen.put(source.get(timeout=3).payload["id"])
+                seen.put(source.get(timeout=1).payload["id"])
             except source.Empty:
-                return
+                if last:
+                    return
 
 
 def test_every_message_is_read_once(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
-    seen = context.Queue()
+    seen, enough = context.Queue(), context.Event()
     processes = [context.Process(target=write, args=(tmp_path, number)) for number in range(WRITERS)]
-    processes += [context.Process(target=read, args=(tmp_path, seen)) for _ in range(READERS)]
+    processes += [context.Process(target=read, args=(tmp_path, seen, enough)) for _ in range(READERS)]
     for process in processes:
         process.start()
-    ids = Counter(seen.get(timeout=30) for _ in range(WRITERS * MESSAGES))
+    ids = Counter(seen.get(timeout=LONG) for _ in range(WRITERS * MESSAGES))
+    enough.set()
     for process in processes:
-        process.join(30)
+        process.join(LONG)
     assert [process.exitcode for process in processes] == [0] * len(processes)
     assert set(ids.values()) == {1}
     assert len(ids) == WRITERS * MESSAGES
@@ -77,7 +81,7 @@ def test_processes_that_bind_together_lose_no_binding(tmp_path: Path) -> None:
     for process in processes:
         process.start()
     for process in processes:
-        process.join(30)
+        process.join(LONG)
     with connect(tmp_path) as connection:
         table = connection.default_channel.get_table("x")
     assert sorted(binding.queue for binding in table) == names

@@ -6,14 +6,16 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
-from demo.stand import free_port
+from demo.ports import free_port
 from meshroom_tasks.settings import PROJECT
+from tests.servers import tied
+from tests.waiting import LONG, eventually
 
 
 def of_this_test(folder: Path) -> list[psutil.Process]:
@@ -29,10 +31,11 @@ def of_this_test(folder: Path) -> list[psutil.Process]:
     return found
 
 
-def started(module: str, folder: Path, ready: str) -> subprocess.Popen[str]:
+def started(module: str, folder: Path, ready: str) -> subprocess.Popen[Any]:
     environment = {**os.environ, "DATA_DIR": str(folder), "PORT": str(free_port()), "FLOWER_PORT": str(free_port())}
-    process = subprocess.Popen(
+    process = tied.start(
         [sys.executable, "-u", "-m", module],
+        signal="TERM",
         cwd=PROJECT,
         env=environment,
         stdout=subprocess.PIPE,
@@ -46,14 +49,12 @@ def started(module: str, folder: Path, ready: str) -> subprocess.Popen[str]:
     raise AssertionError(f"{module} ended before it was ready")
 
 
-def assert_all_gone(folder: Path, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while left := of_this_test(folder):
-        assert time.monotonic() < deadline, [process.cmdline() for process in left]
-        time.sleep(0.1)
+def assert_all_gone(folder: Path) -> None:
+    eventually(lambda: not of_this_test(folder), about=lambda: of_this_test(folder))
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
     ("module", "ready", "exit_code"),
     [("meshroom_tasks.local_service", "Ctrl-C stops all", 0), ("demo", "DepthMap", 130), ("demo", "rendered", 130)],
@@ -61,8 +62,8 @@ def assert_all_gone(folder: Path, seconds: float) -> None:
 def test_ctrl_c_leaves_no_process(tmp_path: Path, module: str, ready: str, exit_code: int) -> None:
     process = started(module, tmp_path / "data", ready)
     os.killpg(process.pid, signal.SIGINT)
-    assert process.wait(40) == exit_code
-    assert of_this_test(tmp_path) == []
+    assert process.wait(LONG) == exit_code
+    assert_all_gone(tmp_path)
 
 
 @pytest.mark.slow
@@ -71,4 +72,4 @@ def test_no_process_outlives_the_supervisor(tmp_path: Path) -> None:
     assert len(of_this_test(tmp_path)) >= 6
     process.kill()
     process.wait()
-    assert_all_gone(tmp_path, 30)
+    assert_all_gone(tmp_path)

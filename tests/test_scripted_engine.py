@@ -13,8 +13,6 @@ import pytest
 
 from tests.scripted_engine import commands, environment, overlapping, read_ledger
 
-pytestmark = pytest.mark.timeout(60)
-
 DEFAULT = Path(__file__).parents[1] / "pipelines" / "default.mg"
 BATCH, COMPUTE = commands()
 

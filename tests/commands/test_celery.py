@@ -56,7 +56,7 @@ def test_a_job_is_cancelled_from_the_shell(installed: dict[str, str], tmp_path: 
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*program, *arguments], env=installed, cwd=tmp_path, capture_output=True, text=True, timeout=60
+            [*program, *arguments], env=installed, cwd=tmp_path, capture_output=True, text=True, timeout=300
         )
 
     assert json.loads(run("cancel", job_id, "--json").stdout) == {"changed": {job_id: "cancelled"}, "refused": {}}

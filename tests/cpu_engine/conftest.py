@@ -65,7 +65,7 @@ def engine() -> Run:
             env={**os.environ, "ENGINE_THREADS": "2", **environment},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
         )
 
     return run

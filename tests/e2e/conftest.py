@@ -16,7 +16,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
 
 @pytest.fixture
 def deployment(running: Deployment) -> Deployment:
-    """The shared service; its engine does nothing special, and no callback is left over."""
+    """The shared service; its engine does nothing special."""
     running.script({})
-    running.receiver.forget()
+    running.close_gate()
     return running

@@ -14,7 +14,7 @@ from PIL import Image
 
 from tests.deployment import Deployment, write_photos
 
-TIMEOUT = 20
+TIMEOUT = 60
 
 
 def post(deployment: Deployment, body: Any = None, *, key: str | None = None, **more: Any) -> requests.Response:
@@ -105,8 +105,7 @@ def assert_failed(deployment: Deployment, urls: list[str], code: str) -> Any:
     assert job["error"]["code"] == code
     assert job["error"]["stage"] == "ingest"
     assert len(job["error"]["message"].split()) >= 4
-    callback = deployment.receiver.wait(TIMEOUT)
-    assert callback == {
+    assert deployment.callback(job_id) == {
         "job_id": job_id,
         "status": "failed",
         "error": job["error"]["message"],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -61,7 +60,7 @@ class Project:
     def engine(self) -> Engine:
         return Engine(*commands(), environment=self.environment)
 
-    def plan(self, overrides: Mapping[str, Mapping[str, Any]] | None = None, time_limit: float = 20) -> PlannedGraph:
+    def plan(self, overrides: Mapping[str, Mapping[str, Any]] | None = None, time_limit: float = 300) -> PlannedGraph:
         (self.root / "plan").mkdir(exist_ok=True)
         return self.engine.plan(
             photos=self.root / "photos",
@@ -85,7 +84,7 @@ class Project:
     def done(self, stage: PlannedStage) -> Path:
         return self.root / "done" / stage.node_type / stage.uid
 
-    def compute(self, graph: PlannedGraph, name: str, chunk: int = 0, time_limit: float = 20) -> Usage:
+    def compute(self, graph: PlannedGraph, name: str, chunk: int = 0, time_limit: float = 300) -> Usage:
         """Compute a chunk; what it leaves is added to `done`."""
         stage = graph.stage(name)
         folder = self.prepare(graph, stage)
@@ -122,16 +121,6 @@ def marked(mark: str) -> list[int]:
         except OSError:
             continue
     return found
-
-
-def eventually(true: Callable[[], Any], seconds: float = 10.0) -> Any:
-    """The first true value of a question that is asked again and again."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if value := true():
-            return value
-        time.sleep(0.02)
-    raise AssertionError("it did not come true in time")
 
 
 @pytest.fixture

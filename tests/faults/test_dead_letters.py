@@ -6,9 +6,8 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,9 @@ from kombu import Connection
 
 from meshroom_tasks import topology
 from meshroom_tasks.settings import PROJECT, load_settings, python_path
+from tests.servers import tied
 from tests.servers.rabbitmq import RabbitMQ
+from tests.waiting import LONG, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -27,11 +28,12 @@ pytestmark = pytest.mark.slow
 def worker(broker: RabbitMQ, folder: Path) -> Iterator[None]:
     """A worker of the queue `gpu` that knows the poisonous task."""
     settings = load_settings(data_dir=folder, broker_url=broker.url)
-    process = subprocess.Popen(
+    process = tied.start(
         [
             *(sys.executable, "-m", "celery", "-A", "meshroom_tasks"),
             *("worker", "-n", "poisoned@%h", "-c", "1", "-Q", "gpu", "-I", "tests.faults.poison"),
         ],
+        signal="TERM",
         cwd=PROJECT,
         env={**os.environ, **settings.as_environment(), "PYTHONPATH": python_path()},
         stdout=subprocess.DEVNULL,
@@ -41,14 +43,7 @@ def worker(broker: RabbitMQ, folder: Path) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        process.wait(30)
-
-
-def until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+        process.wait(LONG)
 
 
 def publish(connection: Connection, body: bytes | list[object], **options: object) -> None:
@@ -64,7 +59,7 @@ def command(broker: RabbitMQ, folder: Path, *arguments: str) -> Any:
         env={**os.environ, **settings.as_environment()},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LONG,
     )
     assert run.returncode == 0, run.stderr
     return json.loads(run.stdout)
@@ -79,7 +74,7 @@ def test_what_no_worker_can_take_becomes_a_dead_letter(rabbitmq: RabbitMQ, tmp_p
         publish(connection, [[str(ledger)], {}, {}], headers={"lang": "py", "task": "poison", "id": "p" * 8})
         publish(connection, b"\xff{", content_type="application/json", content_encoding="utf-8")
         publish(connection, [[], {}, {}], headers={"lang": "py", "task": "no.such.task", "id": "q" * 8})
-        until(lambda: rabbitmq.filled_queues() == {f"gpu.dead.{topology.VERSION}": 3}, seconds=90)
+        eventually(lambda: rabbitmq.filled_queues() == {f"gpu.dead.{topology.VERSION}": 3})
     assert 2 <= ledger.read_text().count("run") <= 6, "it is tried again, but not for ever"
 
     for _ in range(2):  # Looking is a delivery: it must not use the letters up.
@@ -89,7 +84,7 @@ def test_what_no_worker_can_take_becomes_a_dead_letter(rabbitmq: RabbitMQ, tmp_p
     assert command(rabbitmq, data, "dead-letters", "list", "--queue", "cpu") == []
 
     assert command(rabbitmq, data, "dead-letters", "requeue") == {"requeued": 3}
-    until(lambda: rabbitmq.filled_queues() == {f"gpu.{topology.VERSION}": 3})
+    eventually(lambda: rabbitmq.filled_queues() == {f"gpu.{topology.VERSION}": 3})
     with Connection(rabbitmq.url) as connection:
         queue = next(queue for queue in topology.work_queues() if queue.alias == "gpu")(connection.default_channel)
         messages = [queue.get() for _ in range(3)]
@@ -97,6 +92,6 @@ def test_what_no_worker_can_take_becomes_a_dead_letter(rabbitmq: RabbitMQ, tmp_p
         assert not any("x-death" in message.headers for message in messages), "as new"
         for message in messages:
             message.reject()
-    until(lambda: rabbitmq.filled_queues() == {f"gpu.dead.{topology.VERSION}": 3})
+    eventually(lambda: rabbitmq.filled_queues() == {f"gpu.dead.{topology.VERSION}": 3})
     assert command(rabbitmq, data, "dead-letters", "drop") == {"dropped": 3}
     assert rabbitmq.filled_queues() == {}

@@ -14,20 +14,18 @@ from kombu import Connection
 
 from meshroom_tasks import topology
 from meshroom_tasks.settings import PROJECT, python_path
-from tests.deployment import Deployment, deployed, stages_running
+from tests.deployment import Deployment, deployed
 from tests.scripted_engine import overlapping
 from tests.servers.rabbitmq import RabbitMQ
 
 pytestmark = pytest.mark.slow
-
-SLOW = {"block_sizes": {"DepthMap": 2}, "stages": [{"node_type": "DepthMap", "sleep": 5}]}
 
 
 @pytest.fixture(scope="module")
 def running(rabbitmq: RabbitMQ, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     with Connection(rabbitmq.url) as connection:
         assert len(list(topology.declare(connection))) == 2 * len(topology.WORK)
-    with deployed(tmp_path_factory.mktemp("rabbit"), script=SLOW, broker_url=rabbitmq.url) as deployment:
+    with deployed(tmp_path_factory.mktemp("rabbit"), broker_url=rabbitmq.url) as deployment:
         yield deployment
 
 
@@ -54,7 +52,7 @@ def cut_connections(broker: RabbitMQ) -> None:
 
 def purge(broker: RabbitMQ) -> None:
     process = celery(broker.url, "purge", "-f")
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
 
 
@@ -67,23 +65,25 @@ def test_a_job_outlives_what_happens_to_the_broker(
     running: Deployment, rabbitmq: RabbitMQ, fault: Callable[[RabbitMQ], None]
 ) -> None:
     before = len(running.ledger())
+    running.close_gate()
+    running.script({"block_sizes": {"DepthMap": 2}, "stages": [{"node_type": "DepthMap", "until": str(running.gate)}]})
     first, second = (running.submit(running.photo_urls(4, seed=sum(fault.__name__.encode()) * 10 + n)) for n in (0, 1))
-    running.wait(first, until=stages_running("DepthMap"))
+    running.computing("DepthMap", 2)
     fault(rabbitmq)
-    jobs = [running.wait(job_id, seconds=120) for job_id in (first, second)]
+    running.open_gate()
+    jobs = [running.wait(job_id) for job_id in (first, second)]
     assert [job["status"] for job in jobs] == ["completed"] * 2, jobs
     runs = running.ledger()[before:]
     assert overlapping(runs) == []
     assert set(Counter((run.uid, run.chunk) for run in runs).values()) == {1}, "no stage stops for the broker's sake"
-    assert {running.receiver.wait(20)["job_id"] for _ in jobs} == {first, second}
+    assert [running.callback(job_id)["status"] for job_id in (first, second)] == ["completed"] * 2
 
 
 def test_a_failed_step_leaves_no_dead_letter(running: Deployment, rabbitmq: RabbitMQ) -> None:
     running.script({"stages": [{"node_type": "CameraInit", "fail": {"exit": 1}}]})
-    job = running.wait(running.submit(running.photo_urls(4, seed=77)), seconds=60)
-    running.script(SLOW)
+    job = running.wait(running.submit(running.photo_urls(4, seed=77)))
     assert job["status"] == "failed"
-    assert running.receiver.wait(20)["job_id"] == job["id"]
+    assert running.callback(job["id"])["status"] == "failed"
     assert not [name for name in rabbitmq.filled_queues() if ".dead." in name]
 
 

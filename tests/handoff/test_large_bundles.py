@@ -66,7 +66,7 @@ def test_a_bundle_of_200_mb(seaweedfs: SeaweedFS, tmp_path: Path, suffix: str) -
 
 def _run(*arguments: str) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, "-c", _PROGRAM, *arguments], cwd=PROJECT, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", _PROGRAM, *arguments], cwd=PROJECT, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr
     print(done.stdout)

@@ -145,9 +145,9 @@ def test_racing_writers_agree(
         writers.append(context.Process(target=_race, args=(settings, folder, start, results)))
         writers[-1].start()
     start.set()
-    entries = {results.get(timeout=60) for _ in writers}
+    entries = {results.get(timeout=120) for _ in writers}
     for writer in writers:
-        writer.join(30)
+        writer.join(120)
     assert len(entries) == 1
     (entry,) = entries
     assert list(storage.list()) == [entry.bundle_key, f"{ADDRESS.key}.json"]

@@ -63,8 +63,8 @@ def test_dead_runs_are_removed(workspace: Workspace) -> None:
     ready = context.Event()
     child = context.Process(target=_die_in_a_run, args=(workspace, ready))
     child.start()
-    assert ready.wait(30)
-    child.join(30)
+    assert ready.wait(120)
+    child.join(120)
     assert (workspace.runs / "dead" / "p.mg").exists()
     with workspace.run_folder("alive") as run:
         assert workspace.remove_dead_runs() == 1

@@ -23,7 +23,7 @@ from meshroom_tasks.jobs.store import JobStore
 
 from .conftest import GRAPH, PHOTOS, RESULTS, entry_for, new_job
 
-LEASE = 1.0
+LEASE = 3.0
 
 Process = multiprocessing.process.BaseProcess
 

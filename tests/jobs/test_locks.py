@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -14,6 +13,7 @@ from meshroom_tasks.jobs import tables
 from meshroom_tasks.jobs.database import Database, Limits
 from meshroom_tasks.jobs.store import JobStore
 from tests.servers.postgres import PostgresServer
+from tests.waiting import eventually
 
 from .conftest import Clock, claim_kind, migrated, new_job, run_to_plan
 
@@ -70,14 +70,16 @@ def test_whoever_waits_for_the_job_holds_none_of_its_rows(locked: JobStore) -> N
     assert work is not None
     locked.fail(work, PhotosWithoutOverlap("no"))
     (delivery,) = locked.deliveries(job_id)
+    patient = JobStore(Database(locked.database.engine.url.render_as_string(hide_password=False)))
     for act in (
-        lambda: locked.redeliver(job_id, delivery.id),
-        lambda: locked.requeue(job_id),
-        lambda: locked.cancel(job_id),
-        lambda: locked.fail(work, PhotosWithoutOverlap("again")),
-        lambda: locked.delete(job_id),
+        lambda: patient.redeliver(job_id, delivery.id),
+        lambda: patient.requeue(job_id),
+        lambda: patient.cancel(job_id),
+        lambda: patient.fail(work, PhotosWithoutOverlap("again")),
+        lambda: patient.delete(job_id),
     ):
         assert_waits_empty_handed(locked, job_id, act)
+    patient.database.engine.dispose()
 
 
 def assert_waits_empty_handed(store: JobStore, job_id: str, act: Callable[[], object]) -> None:
@@ -85,8 +87,13 @@ def assert_waits_empty_handed(store: JobStore, job_id: str, act: Callable[[], ob
         store._lock_job(connection, job_id)
         waiting = threading.Thread(target=act)
         waiting.start()
-        time.sleep(AT_ONCE / 2)
-        assert waiting.is_alive()
+        eventually(lambda: waits_for_a_lock(store))
         for table in (tables.step, tables.delivery):
             connection.execute(sa.select(table).where(table.c.job_id == job_id).with_for_update(nowait=True))
     waiting.join()
+
+
+def waits_for_a_lock(store: JobStore) -> bool:
+    query = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+    with store.database.snapshot() as connection:
+        return bool(connection.execute(sa.text(query)).scalar_one())

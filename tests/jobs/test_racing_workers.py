@@ -47,7 +47,7 @@ def test_killed_workers_cost_nothing_but_time(url: str, tmp_path: Path) -> None:
             victim = dice.randrange(WORKERS)
             racers.kill(workers[victim])
             workers[victim] = racers.start(work_until_killed)
-        wait_for_end(store, ids, seconds=90)
+        wait_for_end(store, ids, seconds=400)
     # A worker killed between its commit and its line in the ledger leaves one out; none may be there twice.
     assert_each_finished_once(store, ids, tmp_path / "ledger", lost_lines=KILLS)
 
@@ -60,7 +60,7 @@ def test_a_restarted_database_costs_nothing_but_time(postgres: PostgresServer, t
         for _ in range(RESTARTS):
             time.sleep(0.4)
             postgres.restart(seconds_away=0.5)
-        wait_for_end(store, ids, seconds=90)
+        wait_for_end(store, ids, seconds=400)
         assert all(worker.is_alive() for worker in workers)
     assert_each_finished_once(store, ids, tmp_path / "ledger", lost_lines=RESTARTS * WORKERS)
 
@@ -70,7 +70,7 @@ def test_no_two_transactions_wait_for_each_other(postgres: PostgresServer, tmp_p
     url = postgres.new_database("migrated", migrated)
     store, _ = submitted(url)
     name = store.database.engine.url.database
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 400
     with racing(url, tmp_path / "ledger") as racers:
         started = [racers.start(run) for run in (work_badly, work_badly, meddle, meddle, meddle)]
         while (seen := met(store, name)).xact_commit < MEETINGS and time.monotonic() < deadline:

@@ -50,7 +50,8 @@ class Run:
 
 def read_ledger(path: Path) -> list[Run]:
     """All runs in the order in which they started."""
-    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    written = path.read_text().splitlines(keepends=True) if path.exists() else []
+    lines = [json.loads(line) for line in written if line.endswith("\n")]  # One may just be written.
     ends = {
         (line["uid"], line["chunk"], line["pid"], line["attempt"]): line for line in lines if line["event"] == "end"
     }

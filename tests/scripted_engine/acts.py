@@ -46,6 +46,8 @@ def during(actions, chunk):
         for tenth in range(1, 11):
             time.sleep(actions["sleep"] / 10)
             chunk.log(f"[{tenth}/10] slept")
+    while "until" in actions and not os.path.exists(actions["until"]):
+        time.sleep(0.02)
     if actions.get("hang"):
         time.sleep(AN_HOUR)
     del held

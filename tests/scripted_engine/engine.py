@@ -34,6 +34,7 @@ ACTIONS, carried out in this order:
     "spin": 0.5                 CPU seconds to burn
     "memory": 50000000          bytes to hold while sleeping
     "sleep": 1.5                seconds, with a line `[k/10] ...` in the log after each tenth
+    "until": "PATH"             until there is such a file
     "hang": true                for an hour
     "write": {"name": bytes}    files of this size; their content follows from uid and chunk
     "random": true              ... or is different in each run, also for the default files

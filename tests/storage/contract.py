@@ -213,9 +213,9 @@ class StorageContract:
             writer.start()
         start.set()
         for writer in writers:
-            writer.join(60)
+            writer.join(300)
         assert [writer.exitcode for writer in writers] == [0] * 16
-        winner = wins.get(timeout=5)
+        winner = wins.get(timeout=60)
         assert wins.empty()
         assert storage.get_bytes("race/k") == bytes([winner]) * 100_000
 
@@ -229,7 +229,7 @@ class StorageContract:
             storage.put_bytes("k/x", before)
         writer = _PROCESSES.Process(target=_put_and_die, args=(settings, "k/x", source, 8_000_000))
         writer.start()
-        writer.join(60)
+        writer.join(300)
         assert writer.exitcode == -signal.SIGKILL
         if before is None:
             assert storage.stat("k/x") is None

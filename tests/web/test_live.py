@@ -17,10 +17,11 @@ from typing import Any
 import pytest
 import requests
 
+from demo.ports import free_port
 from meshroom_tasks.settings import PROJECT, Settings, load_settings
+from tests.servers import tied
+from tests.waiting import LONG, eventually
 from tests.web.conftest import IMAGES, KEY
-
-_START_SECONDS = 60
 
 
 @dataclass
@@ -40,13 +41,12 @@ class Server:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    settings = load_settings(x_api_key=KEY, data_dir=tmp_path / "data", port=port, log_format="json")
+    settings = load_settings(x_api_key=KEY, data_dir=tmp_path / "data", port=free_port(), log_format="json")
     log = tmp_path / "web.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(
+        process = tied.start(
             [sys.executable, "-m", "gunicorn", "-c", "python:web.gunicorn_conf", "web.app:create_app()"],
+            signal="TERM",
             cwd=PROJECT,
             env={**os.environ, **settings.as_environment()},
             stdout=output,
@@ -59,21 +59,21 @@ def server(tmp_path: Path) -> Iterator[Server]:
     finally:
         process.terminate()
         try:
-            process.wait(10)
+            process.wait(LONG)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
 
 
 def wait_until_ready(server: Server) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline and server.process.poll() is None:
+    def answers() -> bool:
+        assert server.process.poll() is None, server.log.read_text()
         try:
-            if requests.get(f"{server.url}/readyz", timeout=5).ok:
-                return
+            return requests.get(f"{server.url}/readyz", timeout=60).ok
         except requests.ConnectionError:
-            time.sleep(0.1)
-    pytest.fail(f"the server did not start:\n{server.log.read_text()}")
+            return False
+
+    eventually(answers, about=server.log.read_text)
 
 
 def test_a_job_over_a_socket_and_a_clean_stop(server: Server) -> None:
@@ -82,7 +82,7 @@ def test_a_job_over_a_socket_and_a_clean_stop(server: Server) -> None:
         f"{server.url}/api/v1/reconstruct?", json={"image_urls": IMAGES}, headers=headers, timeout=30
     )
     assert answer.status_code == 202, answer.text
-    job = requests.get(f"{server.url}{answer.headers['Location']}", headers=headers, timeout=30).json()
+    job = requests.get(f"{server.url}{answer.headers['Location']}", headers=headers, timeout=60).json()
     assert job["request_id"] == "live-request-1"
     assert list((server.settings.data_dir).rglob("*.msg")), "no message for a worker"
 
@@ -94,13 +94,13 @@ def test_a_job_over_a_socket_and_a_clean_stop(server: Server) -> None:
         timeout=30,
     )
     assert (too_large.status_code, too_large.json()["code"]) == (413, "request_too_large")
-    requests.get(f"{server.url}/api/v1/jobs?cursor=s3cret", timeout=30)
+    requests.get(f"{server.url}/api/v1/jobs?cursor=s3cret", timeout=60)
 
     unfinished = begin_request(server)
     server.process.send_signal(signal.SIGTERM)
     time.sleep(0.5)
     assert finish_request(unfinished).startswith(b"HTTP/1.1 202")
-    assert server.process.wait(20) == 0
+    assert server.process.wait(LONG) == 0
 
     lines = server.lines()
     [ready] = [line for line in lines if line["event"] == "ready"]
@@ -116,14 +116,15 @@ BODY = json.dumps({"image_urls": IMAGES}).encode()
 
 
 def begin_request(server: Server) -> socket.socket:
-    """Send all of a request but its last byte."""
-    connection = socket.create_connection(("127.0.0.1", server.settings.port), timeout=30)
+    """Send all of a request but its last byte; the server has it in hand then."""
+    connection = socket.create_connection(("127.0.0.1", server.settings.port), timeout=60)
     head = (
         f"POST /api/v1/reconstruct HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {KEY}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(BODY)}\r\n\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(BODY)}\r\nExpect: 100-continue\r\n\r\n"
     )
-    connection.sendall(head.encode() + BODY[:-1])
-    time.sleep(0.5)
+    connection.sendall(head.encode())
+    assert connection.recv(1000).startswith(b"HTTP/1.1 100")
+    connection.sendall(BODY[:-1])
     return connection
 
 

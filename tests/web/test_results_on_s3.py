@@ -35,7 +35,7 @@ def test_a_result_is_fetched_from_the_store(make_s3_site: Callable[..., Site]) -
             site.client().get(f"/api/v1/jobs/{job_id}/results/{name}"),
         ):
             assert (answer.status_code, answer.headers["Cache-Control"]) == (307, "no-store")
-            fetched = requests.get(answer.headers["Location"], timeout=10, headers={"Origin": "https://x.example.com"})
+            fetched = requests.get(answer.headers["Location"], timeout=60, headers={"Origin": "https://x.example.com"})
             assert (fetched.status_code, fetched.content) == (200, FILES[name])
             assert fetched.headers["Content-Type"] == media_type
             assert fetched.headers["Content-Disposition"] == f'{disposition}; filename="{name}"'

@@ -10,7 +10,6 @@ import pytest
 from tests.deployment import deployed
 from tests.fake_nvml.pynvml import MEMORY, uuid
 
-DEPTH_MAPS = {"block_sizes": {"DepthMap": 1}, "stages": [{"node_type": "DepthMap", "sleep": 0.5}]}
 GPU_STAGES = {"DepthMap"}
 
 
@@ -20,8 +19,12 @@ def test_every_chunk_of_a_gpu_stage_sees_its_own_device_alone(
     fake_nvml: pytest.MonkeyPatch, tmp_path: Path, count: int
 ) -> None:
     fake_nvml.setenv("FAKE_NVML", str(count))
-    with deployed(tmp_path, script=DEPTH_MAPS, cpu_workers=1) as deployment:
-        job = deployment.wait(deployment.submit(deployment.photo_urls(8)))
+    script = {"block_sizes": {"DepthMap": 1}, "stages": [{"node_type": "DepthMap", "until": str(tmp_path / "gate")}]}
+    with deployed(tmp_path, script=script, cpu_workers=1) as deployment:
+        job_id = deployment.submit(deployment.photo_urls(8))
+        deployment.computing("DepthMap", count)  # One on each: none is idle while there is work.
+        deployment.open_gate()
+        job = deployment.wait(job_id)
         assert job["status"] == "completed", job["error"]
         workers = {view.name.partition("@")[0]: view for view in deployment.store.workers()}
     assert set(workers) == {"light", "cpu", *(f"gpu{index}" for index in range(count))}

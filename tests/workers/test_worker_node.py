@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,8 @@ from meshroom_tasks.gpu import Gpu, Gpus
 from meshroom_tasks.settings import PROJECT, load_settings
 from meshroom_tasks.worker_node import VISIBLE_DEVICES, cpu_nodes, gpu_nodes, light_nodes
 from tests.fake_nvml.pynvml import uuid
+from tests.servers import tied
+from tests.waiting import LONG, eventually
 
 NONE = Gpus(reason="no driver")
 TWO = Gpus(tuple(Gpu(index, uuid(index), "NVIDIA Test", 1) for index in range(2)))
@@ -65,18 +66,16 @@ def test_the_command_line_of_a_node() -> None:
 def test_one_process_keeps_the_nodes_of_a_machine_with_two_gpus(fake_nvml: pytest.MonkeyPatch, tmp_path: Path) -> None:
     ready = tmp_path / "ready"
     environment = {**os.environ, "DATA_DIR": str(tmp_path), "FAKE_NVML": "3", "CUDA_VISIBLE_DEVICES": "2,0"}
-    supervisor = subprocess.Popen(
+    supervisor = tied.start(
         [sys.executable, "-m", "meshroom_tasks.worker_node", "gpu"],
+        signal="TERM",
         cwd=PROJECT,
         env={**environment, READY_FILE: str(ready)},
         stderr=(tmp_path / "log").open("w"),
         stdout=subprocess.DEVNULL,
     )
     try:
-        deadline = time.monotonic() + 60
-        while len(list(tmp_path.glob("ready.gpu*"))) < 2:
-            assert time.monotonic() < deadline, (tmp_path / "log").read_text()
-            time.sleep(0.2)
+        eventually(lambda: len(list(tmp_path.glob("ready.gpu*"))) == 2, about=(tmp_path / "log").read_text)
         nodes = psutil.Process(supervisor.pid).children()
         seen = {node.environ()[VISIBLE_DEVICES] for node in nodes}
         assert seen == {uuid(2), uuid(0)}, "the operator's choice holds"
@@ -85,5 +84,12 @@ def test_one_process_keeps_the_nodes_of_a_machine_with_two_gpus(fake_nvml: pytes
         everything = psutil.Process(supervisor.pid).children(recursive=True)
     finally:
         supervisor.send_signal(signal.SIGTERM)
-        assert supervisor.wait(30) == 0
-    assert not any(process.is_running() and process.status() != "zombie" for process in everything)
+        assert supervisor.wait(LONG) == 0
+    eventually(lambda: not any(is_alive(process) for process in everything))
+
+
+def is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
