@@ -79,7 +79,7 @@ def wait_until_ready(server: Server) -> None:
 def test_a_job_over_a_socket_and_a_clean_stop(server: Server) -> None:
     headers = {"X-API-Key": KEY, "X-Request-ID": "live-request-1"}
     answer = requests.post(
-        f"{server.url}/api/v1/reconstruct?", json={"image_urls": IMAGES}, headers=headers, timeout=30
+        f"{server.url}/api/v1/reconstruct?", json={"image_urls": IMAGES}, headers=headers, timeout=60
     )
     assert answer.status_code == 202, answer.text
     job = requests.get(f"{server.url}{answer.headers['Location']}", headers=headers, timeout=60).json()
@@ -137,12 +137,12 @@ def finish_request(connection: socket.socket) -> bytes:
 def test_open_streams_do_not_keep_the_server_from_stopping(server: Server) -> None:
     headers = {"X-API-Key": KEY}
     job = requests.post(
-        f"{server.url}/api/v1/reconstruct", json={"image_urls": IMAGES}, headers=headers, timeout=30
+        f"{server.url}/api/v1/reconstruct", json={"image_urls": IMAGES}, headers=headers, timeout=60
     ).json()
     with requests.get(
-        f"{server.url}/api/v1/jobs/{job['job_id']}/events", headers=headers, stream=True, timeout=30
+        f"{server.url}/api/v1/jobs/{job['job_id']}/events", headers=headers, stream=True, timeout=60
     ) as stream:
         lines = stream.iter_lines()
         assert any(line == b"event: state" for line in lines)
         server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(20) == 0, "it waited for the stream"
+        assert server.process.wait(LONG) == 0, "it waited for the stream"
