@@ -257,6 +257,20 @@ class BundleCorrupt(ServiceError):
     retry = PATIENTLY
 
 
+class StoredResultLost(ServiceError):
+    """What earlier steps of the job have stored is gone or damaged: they run again by themselves, and all that follows.
+
+    `bundle_keys` names what was lost. It fails the job when the same result is lost again and again.
+    """
+
+    code = "stored_result_lost"
+    retry = NEVER
+
+    def __init__(self, message: str, *, bundle_keys: tuple[str, ...], **context: Any) -> None:
+        super().__init__(message, bundle_keys=list(bundle_keys), **context)
+        self.bundle_keys = bundle_keys
+
+
 class DiskFull(ServiceError):
     code = "disk_full"
     retry = ON_ANOTHER_MACHINE
@@ -283,6 +297,12 @@ class JobCancelled(Stopped):
 
 class LeaseLost(Stopped):
     code = "lease_lost"
+
+
+class InputsOutdated(Stopped):
+    """What the step reads is computed again; when its holder has stopped, the step waits for that."""
+
+    code = "inputs_outdated"
 
 
 class Draining(Stopped):

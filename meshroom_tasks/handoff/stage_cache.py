@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from meshroom_tasks.errors import BundleCorrupt, ObjectMissing
+from meshroom_tasks.errors import BundleCorrupt, ObjectMissing, StoredResultLost
 from meshroom_tasks.handoff.bundles import is_worth_compressing, pack, unpack
 from meshroom_tasks.handoff.workspace import Workspace
 from meshroom_tasks.jobs.addresses import Address
@@ -78,8 +78,8 @@ class StageCache:
     def fetch(self, item: ReadItem, workspace: Workspace, *, progress: Progress | None = None) -> Path:
         """The folder of an entry, unpacked; from the object store if this machine does not have it yet.
 
-        `ObjectMissing` or `BundleCorrupt`: the entry is dropped, and its chunk must be computed again. `progress`
-        hears of the bundle's bytes.
+        `StoredResultLost` when it is gone or damaged: the entry is dropped, and its chunk must be computed again.
+        `progress` hears of the bundle's bytes.
         """
         folder = workspace.entry_folder(item.digest)
         if folder.is_dir():
@@ -87,14 +87,27 @@ class StageCache:
         try:
             with self._storage.open(item.bundle_key) as bundle:
                 unpack(bundle, folder, digest=item.digest, progress=progress)
-        except ObjectMissing:
-            self._storage.delete(_marker_key(_key_of_bundle(item.bundle_key)))
-            raise
-        except BundleCorrupt:
-            self._storage.delete(_marker_key(_key_of_bundle(item.bundle_key)))
+        except ObjectMissing as error:
+            self._drop_marker_of(item.bundle_key)
+            raise _lost(item, "gone") from error
+        except BundleCorrupt as error:
+            self._drop_marker_of(item.bundle_key)
             self._storage.delete(item.bundle_key)
-            raise
+            raise _lost(item, "damaged") from error
         return folder
+
+    def _drop_marker_of(self, bundle_key: str) -> None:
+        """Not that of another bundle, which has been computed in the place of this one."""
+        entry = self._read(_key_of_bundle(bundle_key))
+        if entry is None or entry.bundle_key == bundle_key:
+            self._storage.delete(_marker_key(_key_of_bundle(bundle_key)))
+
+    def _read(self, key: str) -> Entry | None:
+        """The entry as its marker tells; None where there is none, or one that is not ours."""
+        try:
+            return _read_marker(key, self._storage.get_bytes(_marker_key(key)))
+        except ObjectMissing:
+            return None
 
     def _publish(self, address: Address, ours: Entry) -> Entry:
         """Write the marker, or adopt that of the writer who was first."""
@@ -140,6 +153,16 @@ def _read_marker(key: str, content: bytes) -> Entry | None:
     if _key_of_bundle(bundle_key) != key:
         return None
     return Entry(key, bundle_key, digest, size, usage, cached=True, unpacked_size=unpacked_size)
+
+
+def _lost(item: ReadItem, how: str) -> StoredResultLost:
+    return StoredResultLost(
+        f"the stored result of {item.stage or item.node_type} is {how}, also after it was computed anew: look at the "
+        "object store, then requeue the job",
+        bundle_keys=(item.bundle_key,),
+        stage=item.stage,
+        chunk=item.chunk,
+    )
 
 
 def _as_computed(entry: Entry) -> Entry:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,6 +18,27 @@ from meshroom_tasks.jobs.states import StepEvent, sources, target
 
 Row = sa.Row[Any]
 Clock = Callable[[], datetime]
+
+
+NOT_BEGUN: Mapping[str, Any] = {
+    "attempts": 0,
+    "token": None,
+    "worker": None,
+    "lease_until": None,
+    "not_before": None,
+    "avoid": None,
+    "avoid_until": None,
+    "next_hint_at": None,
+    "address": None,
+    "outdated": False,
+    "progress": 0.0,
+    "cached": False,
+    "entry": None,
+    "error": None,
+    "started_at": None,
+    "finished_at": None,
+}
+"""The columns of a step that is back where it was before it began."""
 
 
 def new_token() -> str:

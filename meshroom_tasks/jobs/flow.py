@@ -40,12 +40,14 @@ class Flow(Endings):
             self._open_steps(connection, job, tables.step.c.stage == name)
 
     def _give_addresses(self, connection: sa.Connection, job: Row, stage: Row, reads: Sequence[ReadItem]) -> None:
+        """Of its blocked chunks: one that still runs, though on other inputs, keeps that of what it computes."""
         lineage = lineage_of(reads)
         for chunk in range(stage.chunk_count):
             address = Address(job.engine, job.photos_digest, stage.node_type, stage.uid, chunk, lineage)
             connection.execute(
                 sa.update(tables.step)
                 .where(tables.step.c.job_id == job.id, tables.step.c.stage == stage.name, tables.step.c.chunk == chunk)
+                .where(tables.step.c.state == "blocked")
                 .values(address=address.key)
             )
 

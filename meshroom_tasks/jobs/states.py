@@ -18,7 +18,9 @@ class StepEvent(StrEnum):
     FAIL = "fail"
     CANCEL = "cancel"
     RESET = "reset"
-    """A requeue takes it back to before it began."""
+    """A requeue, or the loss of what was stored, takes it back to before it began."""
+    GIVE_UP = "give_up"
+    """It ran on what is computed again meanwhile, and its holder has stopped."""
 
 
 _MOVES: Mapping[StepEvent, tuple[tuple[StepState, ...], StepState]] = {
@@ -28,7 +30,8 @@ _MOVES: Mapping[StepEvent, tuple[tuple[StepState, ...], StepState]] = {
     StepEvent.RETRY: (("running",), "ready"),
     StepEvent.FAIL: (("running",), "failed"),
     StepEvent.CANCEL: (("blocked", "ready", "running"), "cancelled"),
-    StepEvent.RESET: (("blocked", "done", "failed", "cancelled"), "blocked"),
+    StepEvent.RESET: (("blocked", "ready", "done", "failed", "cancelled"), "blocked"),
+    StepEvent.GIVE_UP: (("running",), "blocked"),
 }
 
 ENDED: frozenset[JobStatus] = frozenset({"completed", "failed", "cancelled"})

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from meshroom_tasks.errors import Conflict, IdempotencyKeyReused, RequestRefused
 from meshroom_tasks.jobs import tables
-from meshroom_tasks.jobs.base import Row, moving, new_token
+from meshroom_tasks.jobs.base import NOT_BEGUN, Row, moving, new_token
 from meshroom_tasks.jobs.flow import Flow
 from meshroom_tasks.jobs.queueing import turn
 from meshroom_tasks.jobs.records import IdempotencyKey, NewJob, StepKind, Submitted
@@ -124,6 +124,7 @@ class Submission(Flow):
                 self._reset(connection, job, tables.step.c.state != "done", refresh=False)
             else:
                 self._reset(connection, job, self._from(connection, job, from_stage), refresh=True)
+            connection.execute(sa.update(tables.step).where(tables.step.c.job_id == job_id).values(recoveries=0))
             self._update_job(
                 connection,
                 job_id,
@@ -161,26 +162,16 @@ class Submission(Flow):
         return tables.step.c.stage.in_(touched) | (kind == "results")
 
     def _reset(self, connection: sa.Connection, job: Row, which: sa.ColumnElement[bool], *, refresh: bool) -> None:
-        reset = moving(StepEvent.RESET).where(tables.step.c.job_id == job.id, which)
+        chosen = (tables.step.c.job_id == job.id) & which
+        if refresh:  # One that still stops since the job's end must not go on with what is computed anew.
+            connection.execute(
+                sa.update(tables.step)
+                .where(chosen, tables.step.c.state == "running")
+                .values(outdated=True, refresh=True)
+            )
+        reset = moving(StepEvent.RESET).where(chosen)
         rows = connection.execute(
-            reset.values(
-                attempts=0,
-                token=None,
-                worker=None,
-                lease_until=None,
-                not_before=None,
-                avoid=None,
-                avoid_until=None,
-                address=None,
-                refresh=refresh,
-                progress=0.0,
-                reached=0.0,
-                cached=False,
-                entry=None,
-                error=None,
-                started_at=None,
-                finished_at=None,
-            ).returning(tables.step.c.kind)
+            reset.values(**NOT_BEGUN, reached=0.0, refresh=refresh).returning(tables.step.c.kind)
         ).all()
         if any(row.kind == "plan" for row in rows):
             # A new plan writes its stages and chunks anew.

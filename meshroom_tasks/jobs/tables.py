@@ -136,6 +136,10 @@ step = sa.Table(
     sa.Column("refresh", sa.Boolean, nullable=False, default=False),
     # The seconds that it was foretold to take; fixed when the job is planned.
     sa.Column("weight", sa.Float, nullable=False, default=1.0),
+    # It runs on what is computed again meanwhile: its holder is to stop, and its result does not count.
+    sa.Column("outdated", sa.Boolean, nullable=False, default=False),
+    # How often it was run again because what it had stored was lost.
+    sa.Column("recoveries", sa.Integer, nullable=False, default=0),
     sa.Column("progress", sa.Float, nullable=False, default=0.0),
     # The furthest of all tries: what the job's progress counts, so that it never goes back.
     sa.Column("reached", sa.Float, nullable=False, default=0.0),

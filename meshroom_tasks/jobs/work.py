@@ -12,7 +12,15 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from meshroom_tasks.errors import Draining, JobCancelled, LeaseLost, ServiceError, WorkerLost
+from meshroom_tasks.errors import (
+    Draining,
+    InputsOutdated,
+    JobCancelled,
+    LeaseLost,
+    ServiceError,
+    StoredResultLost,
+    WorkerLost,
+)
 from meshroom_tasks.jobs import tables
 from meshroom_tasks.jobs.base import Row, error_json, moving, new_token
 from meshroom_tasks.jobs.claims import Claims
@@ -20,6 +28,7 @@ from meshroom_tasks.jobs.forecast import forecast
 from meshroom_tasks.jobs.learning import Learning
 from meshroom_tasks.jobs.queueing import in_state, turn
 from meshroom_tasks.jobs.records import Entry, ErrorView, Photo, PlannedWork, ResultFile, Work
+from meshroom_tasks.jobs.recovery import Recovery
 from meshroom_tasks.jobs.retries import patiently
 from meshroom_tasks.jobs.states import ENDED, StepEvent
 from meshroom_tasks.jobs.warnings import merged, of_retry
@@ -27,23 +36,25 @@ from meshroom_tasks.jobs.warnings import merged, of_retry
 _Statement = TypeVar("_Statement", sa.Update, sa.Select[Any])
 
 
-class WorkStore(Claims, Learning):
+class WorkStore(Claims, Recovery, Learning):
     def heartbeat(self, work: Work, progress: float) -> ServiceError | None:
         """Prolong the lease; the reason to stop, if there is one."""
         with self.database.transaction() as connection:
             now = self._now(connection)
             furthest = sa.case((tables.step.c.reached < progress, progress), else_=tables.step.c.reached)
-            kept = connection.execute(
-                _held(work, sa.update(tables.step)).values(
-                    lease_until=now + self.timing.lease, progress=progress, reached=furthest
-                )
-            ).rowcount
-            if not kept:
+            step = connection.execute(
+                _held(work, sa.update(tables.step))
+                .values(lease_until=now + self.timing.lease, progress=progress, reached=furthest)
+                .returning(tables.step.c.outdated)
+            ).one_or_none()
+            if step is None:
                 return LeaseLost("another worker has taken the step over", job_id=work.job_id)
             job = self._read_job(connection, work.job_id)
             if job.cancel_requested or job.status in ENDED:
                 return JobCancelled("the job was cancelled or has failed elsewhere", job_id=work.job_id)
-            return None
+            return (
+                InputsOutdated("what the step reads is computed again", job_id=work.job_id) if step.outdated else None
+            )
 
     def finish_ingest(
         self, work: Work, photos: Sequence[Photo], photos_digest: str, warnings: Sequence[Mapping[str, Any]]
@@ -186,17 +197,22 @@ class WorkStore(Claims, Learning):
     def _settle(
         self, connection: sa.Connection, work: Work, warnings: Sequence[Mapping[str, Any]], **values: Any
     ) -> Row | None:
-        """Mark the step done under the job's lock; None when the holder's token is no longer the current one."""
+        """Mark the step done under the job's lock.
+
+        None when the holder's token is no longer the current one, or the step was computed from what is outdated.
+        """
         job = self._lock_job(connection, work.job_id)
+        step = self._step(connection, work)
+        if step is None:
+            return None
+        if step.outdated:
+            self._after_failure(connection, job, step, InputsOutdated("what the step read is computed again"))
+            return None
         done = _held(work, moving(StepEvent.FINISH)).values(
             token=None, lease_until=None, progress=1.0, error=None, finished_at=self._now(connection), **values
         )
-        if not connection.execute(done).rowcount:
-            return None
-        if warnings:
-            self._update_job(connection, job.id, warnings=merged(job.warnings, warnings))
-        else:
-            self._update_job(connection, job.id)
+        connection.execute(done)
+        self._update_job(connection, job.id, warnings=merged(job.warnings, warnings))
         return job
 
     def _go_on(self, connection: sa.Connection, job_id: str) -> None:
@@ -215,6 +231,10 @@ class WorkStore(Claims, Learning):
             connection.execute(leaving(StepEvent.CANCEL).values(finished_at=self._now(connection), **gone))
             if job.status not in ENDED:
                 self._cancel_job_if_idle(connection, job)
+            self._announce_same_address_as(connection, step)
+            return
+        if step.outdated or (isinstance(error, StoredResultLost) and self._recover(connection, job, step, error)):
+            self._give_up(connection, job, step)
             self._announce_same_address_as(connection, step)
             return
         view = _error_view(step, error)

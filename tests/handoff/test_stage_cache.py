@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from meshroom_tasks.errors import BundleCorrupt, HandoffIncomplete, JobCancelled, ObjectMissing
+from meshroom_tasks.errors import HandoffIncomplete, JobCancelled, StoredResultLost
 from meshroom_tasks.handoff import StageCache, Workspace
 from meshroom_tasks.jobs.addresses import Address, lineage_of
 from meshroom_tasks.jobs.records import Entry, ReadItem, Usage
@@ -195,8 +195,9 @@ def test_a_corrupt_bundle_is_dropped_and_computed_again(
     data[len(data) // 2] ^= 1
     storage.put_bytes(entry.bundle_key, bytes(data))
     assert cache.find(ADDRESS) is not None
-    with pytest.raises(BundleCorrupt):
+    with pytest.raises(StoredResultLost) as caught:
         cache.fetch(_item(entry), workspace)
+    assert caught.value.bundle_keys == (entry.bundle_key,)
     assert cache.find(ADDRESS) is None
     assert list(storage.list()) == []
     again = cache.put(ADDRESS, stage, USAGE)
@@ -206,9 +207,21 @@ def test_a_corrupt_bundle_is_dropped_and_computed_again(
 def test_fetching_what_is_gone(cache: StageCache, storage: Storage, stage: Path, workspace: Workspace) -> None:
     entry = cache.put(ADDRESS, stage, USAGE)
     storage.delete(entry.bundle_key)
-    with pytest.raises(ObjectMissing):
+    with pytest.raises(StoredResultLost):
         cache.fetch(_item(entry), workspace)
     assert storage.stat(f"{ADDRESS.key}.json") is None
+
+
+def test_what_was_computed_in_its_place_is_not_dropped_with_it(
+    cache: StageCache, storage: Storage, stage: Path, workspace: Workspace
+) -> None:
+    old = cache.put(ADDRESS, stage, USAGE)
+    storage.delete(old.bundle_key)
+    assert cache.find(ADDRESS) is None
+    new = cache.put(ADDRESS, stage, USAGE)
+    with pytest.raises(StoredResultLost):
+        cache.fetch(_item(old), workspace)
+    assert cache.find(ADDRESS) == replace(new, cached=True)
 
 
 def test_a_dropped_entry_leaves_its_bundle(cache: StageCache, stage: Path, workspace: Workspace) -> None:

@@ -18,9 +18,11 @@ ALLOWED = {
     ("running", "fail"): "failed",
     ("running", "cancel"): "cancelled",
     ("blocked", "reset"): "blocked",
+    ("ready", "reset"): "blocked",
     ("done", "reset"): "blocked",
     ("failed", "reset"): "blocked",
     ("cancelled", "reset"): "blocked",
+    ("running", "give_up"): "blocked",
 }
 
 
