@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meshroom_tasks.results.textures import embeddable, tile_uvs
+from meshroom_tasks.results.textures import embeddable, embeddable_normals, tile_uvs
 from meshroom_tasks.results.wavefront import Material, TexturedMesh
 
 _FLOAT, _UINT32 = 5126, 5125
@@ -28,14 +28,17 @@ _TYPES = {1: "SCALAR", 2: "VEC2", 3: "VEC3"}
 def write_glb(mesh: TexturedMesh, materials: Mapping[str, Material], textures: Path, target: Path) -> None:
     """Write `target`. `textures` is the folder that the materials' texture names refer to.
 
-    Shading normals are smooth; materials are matt and two-sided. `HandoffIncomplete` when a texture is missing.
+    Shading normals are smooth; materials are matt and two-sided. A normal map is taken as glTF has them: red along u,
+    green along v upwards, blue outwards, which is how AliceVision writes them. `HandoffIncomplete` when a texture is
+    missing.
     """
     normals = vertex_normals(mesh)
     scene = _Scene()
     primitives = []
     for number, name in enumerate(mesh.materials):
         faces = np.flatnonzero(mesh.face_material == number)
-        texture = material.texture if (material := materials.get(name)) is not None else None
+        material = materials.get(name) or Material(name, None, ())
+        texture = material.texture
         position, uv, triangles = _split_corners(mesh, faces)
         attributes = {
             "POSITION": scene.accessor(mesh.vertices[position].astype(np.float32), _ARRAY_BUFFER, bounds=True),
@@ -47,7 +50,7 @@ def write_glb(mesh: TexturedMesh, materials: Mapping[str, Material], textures: P
             {
                 "attributes": attributes,
                 "indices": scene.accessor(triangles, _ELEMENT_BUFFER),
-                "material": scene.material(name, textures / texture if texture is not None else None, uv),
+                "material": scene.material(material, textures, uv),
             }
         )
     scene.write(target, primitives)
@@ -107,12 +110,17 @@ class _Scene:
         self._accessors.append(accessor)
         return len(self._accessors) - 1
 
-    def material(self, name: str, texture: Path | None, uv: NDArray[np.float32]) -> int:
+    def material(self, material: Material, folder: Path, uv: NDArray[np.float32]) -> int:
         surface: dict[str, Any] = {"metallicFactor": 0.0, "roughnessFactor": 1.0}
-        if texture is not None:
-            wrap = _REPEAT if uv.min() < -0.001 or uv.max() > 1.001 else _CLAMP
-            surface["baseColorTexture"] = {"index": self._texture(texture, wrap)}
-        self._materials.append({"name": name or "material", "pbrMetallicRoughness": surface, "doubleSided": True})
+        entry: dict[str, Any] = {"name": material.name or "material", "pbrMetallicRoughness": surface}
+        wrap = _REPEAT if uv.min() < -0.001 or uv.max() > 1.001 else _CLAMP
+        if material.texture is not None:
+            path = folder / material.texture
+            surface["baseColorTexture"] = {"index": self._texture(path.stem, *embeddable(path), wrap)}
+            if material.normals is not None:
+                path = folder / material.normals
+                entry["normalTexture"] = {"index": self._texture(path.stem, *embeddable_normals(path), wrap)}
+        self._materials.append({**entry, "doubleSided": True})
         return len(self._materials) - 1
 
     def write(self, target: Path, primitives: list[dict[str, Any]]) -> None:
@@ -138,9 +146,8 @@ class _Scene:
             file.write(struct.pack("<II", self._size, 0x004E4942))
             file.writelines(self._blobs)
 
-    def _texture(self, path: Path, wrap: int) -> int:
-        content, media_type = embeddable(path)
-        self._images.append({"bufferView": self._view(content), "mimeType": media_type, "name": path.stem})
+    def _texture(self, name: str, content: bytes, media_type: str, wrap: int) -> int:
+        self._images.append({"bufferView": self._view(content), "mimeType": media_type, "name": name})
         self._samplers.append(
             {"magFilter": _LINEAR, "minFilter": _LINEAR_MIPMAP, "wrapS": wrap, "wrapT": wrap},
         )

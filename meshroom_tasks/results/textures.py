@@ -22,6 +22,8 @@ MEDIA_TYPES = {
 }
 
 _EMBEDDED_PNG_LIMIT = 4 << 20
+_NO_NORMAL = 12
+"""Steps of 128 by which the parts of a normal may differ from zero when it has no direction."""
 _JPEG = [
     cv2.IMWRITE_JPEG_QUALITY,
     95,
@@ -64,6 +66,21 @@ def embeddable(path: Path) -> tuple[bytes, str]:
             raise HandoffIncomplete(f"the texture {path.name} is missing", file=path.name)
         return path.read_bytes(), media_type
     return cv2.imencode(".jpg", read_texture(path), _JPEG)[1].tobytes(), "image/jpeg"
+
+
+def embeddable_normals(path: Path) -> tuple[bytes, str]:
+    """The bytes of a normal map for a GLB, and their media type.
+
+    Where AliceVision finds no surface it leaves a normal of no length, which viewers take for a slanted one: there it
+    becomes one straight up.
+    """
+    pixels = read_texture(path)
+    nothing = (np.abs(pixels.astype(np.int16) - 128) <= _NO_NORMAL).all(axis=2)
+    pixels[nothing] = (255, 128, 128)
+    content = cv2.imencode(".png", pixels)[1].tobytes()
+    if len(content) <= _EMBEDDED_PNG_LIMIT:
+        return content, "image/png"
+    return cv2.imencode(".jpg", pixels, _JPEG)[1].tobytes(), "image/jpeg"
 
 
 def tile_uvs(mesh: TexturedMesh, faces: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -37,11 +37,13 @@ class TexturedMesh:
 
 @dataclass(frozen=True)
 class Material:
-    """`texture` is the file name of the base colour; `files` are the names of all files that the material uses."""
+    """`texture` is the file name of the base colour, `normals` that of a normal map in the surface's own frame;
+    `files` are the names of all files that the material uses."""
 
     name: str
     texture: str | None
     files: tuple[str, ...]
+    normals: str | None = None
 
 
 def read_obj(path: Path) -> TexturedMesh:
@@ -75,11 +77,15 @@ def parse_obj(content: bytes) -> TexturedMesh:
 
 
 def read_mtl(path: Path) -> dict[str, Material]:
-    """The materials by name; empty where there is no such file."""
+    """The materials by name; empty where there is no such file.
+
+    AliceVision writes a normal map as `map_bump Normal_1001.png`, where others mean a map of heights; what is called
+    `norm` is always a normal map.
+    """
     if not path.is_file():
         return {}
     found: dict[str, Material] = {}
-    name, texture = "", None
+    name, texture, normals = "", None, None
     files: list[str] = []
     for line in path.read_text(errors="replace").splitlines():
         words = line.split()
@@ -87,14 +93,16 @@ def read_mtl(path: Path) -> dict[str, Material]:
             continue
         keyword = words[0].lower()
         if keyword == "newmtl":
-            name, texture, files = " ".join(words[1:]), None, []
+            name, texture, normals, files = " ".join(words[1:]), None, None, []
         elif keyword.startswith(("map_", "bump", "disp", "norm", "decal", "refl")):
             file = PurePosixPath(words[-1].replace("\\", "/")).name
             files.append(file)
             texture = file if keyword == "map_kd" else texture
+            if keyword == "norm" or (keyword in ("bump", "map_bump") and "normal" in file.lower()):
+                normals = file
         else:
             continue
-        found[name] = Material(name, texture, tuple(files))
+        found[name] = Material(name, texture, tuple(dict.fromkeys(files)), normals)
     return found
 
 

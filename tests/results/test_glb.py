@@ -94,6 +94,35 @@ def test_the_container_keeps_to_the_specification(tmp_path: Path, texturing: Pat
         assert values.max() == position["count"] - 1
 
 
+def test_a_normal_map_goes_into_the_model(tmp_path: Path) -> None:
+    """As AliceVision names it; where it knows of no surface, the normal stands straight up."""
+    texturing = write_texturing(tmp_path / "t")
+    text = (texturing / "texturedMesh.mtl").read_text()
+    for number in (1001, 1002):
+        line = f"map_Kd texture_{number}.png\n"
+        text = text.replace(line, f"{line}bump Normal_{number}.png\nmap_bump Normal_{number}.png\n")
+        slanted = np.full((64, 64, 3), (220, 128, 200), np.uint8)  # Blue, green, red.
+        slanted[:32] = 127
+        cv2.imwrite(str(texturing / f"Normal_{number}.png"), slanted)
+    (texturing / "texturedMesh.mtl").write_text(text)
+    assert read_mtl(texturing / "texturedMesh.mtl")["material_1001"].files == ("texture_1001.png", "Normal_1001.png")
+    scene = trimesh.load(_write(texturing, tmp_path / "model.glb"), process=False)
+    for part in scene.geometry.values():
+        normals = np.asarray(part.visual.material.normalTexture.convert("RGB"))
+        assert normals[0, 0].tolist() == [128, 128, 255]
+        assert normals[-1, -1].tolist() == [200, 128, 220]
+        assert part.visual.material.baseColorTexture.size == (256, 256)
+
+
+def test_a_map_of_heights_is_no_normal_map(tmp_path: Path) -> None:
+    (tmp_path / "a.mtl").write_text(
+        "newmtl a\nmap_bump Bump_1001.exr\nnewmtl b\nnorm -bm 1 n.png\nnewmtl c\nKd 1 1 1\nmap_Kd t.png\n"
+    )
+    materials = read_mtl(tmp_path / "a.mtl")
+    assert {name: material.normals for name, material in materials.items()} == {"a": None, "b": "n.png", "c": None}
+    assert materials["a"].files == ("Bump_1001.exr",)
+
+
 def test_faces_without_texture(tmp_path: Path) -> None:
     mesh = parse_obj(b"v 0 0 0\nv 1 0 0\nv 1 1 0\nf 1 2 3\n")
     write_glb(mesh, {}, tmp_path, tmp_path / "m.glb")

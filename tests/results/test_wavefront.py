@@ -89,7 +89,7 @@ def test_mtl(tmp_path: Path) -> None:
         "# c\nnewmtl a\nKd 1 1 1\nmap_Kd -s 1 1 1 texture_1001.png\nmap_Bump sub/normal.png\nnewmtl b\nKd 0 0 0\n"
     )
     assert read_mtl(tmp_path / "m.mtl") == {
-        "a": Material("a", "texture_1001.png", ("texture_1001.png", "normal.png")),
+        "a": Material("a", "texture_1001.png", ("texture_1001.png", "normal.png"), "normal.png"),
         "b": Material("b", None, ()),
     }
     assert read_mtl(tmp_path / "none.mtl") == {}
