@@ -6,6 +6,8 @@ is written for whoever has to act on it; `context` carries the facts (index, sta
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
@@ -44,7 +46,7 @@ class ServiceError(Exception):
     """
 
     code: ClassVar[str] = "internal_error"
-    retry: ClassVar[Retry] = ONCE_MORE
+    retry: Retry = ONCE_MORE
     http_status: ClassVar[int] = 500
 
     def __init__(self, message: str, *, log_tail: tuple[str, ...] = (), **context: Any) -> None:
@@ -154,6 +156,20 @@ class EngineError(ServiceError):
 
     code = "engine_failed"
     retry = ONCE_MORE
+
+
+@contextmanager
+def tried(attempts: int) -> Iterator[None]:
+    """Have a stage tried so often in all when its engine fails inside, and nothing better is known of the failure.
+
+    What the client, the machine or the hand-off is to blame for keeps its own policy.
+    """
+    try:
+        yield
+    except EngineError as error:
+        if error.retry == ONCE_MORE:
+            error.retry = replace(ONCE_MORE, attempts=attempts)
+        raise
 
 
 class EngineNotFound(EngineError):

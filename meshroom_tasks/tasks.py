@@ -15,7 +15,7 @@ from celery import Task
 from meshroom_tasks import callbacks
 from meshroom_tasks.celery_app import app
 from meshroom_tasks.dispatch import flush
-from meshroom_tasks.errors import EngineMismatch
+from meshroom_tasks.errors import EngineMismatch, tried
 from meshroom_tasks.handoff import scratch_folder
 from meshroom_tasks.handoff.refetching import distrusting
 from meshroom_tasks.holding import Holding, StepFailed, hold
@@ -117,15 +117,16 @@ def chunk(service: Service, holding: Holding) -> None:
             folder = service.stage_cache.fetch(item, workspace, progress=holding.moved)
             run.link(folder, item.node_type, item.uid)
         service.storage.get_file(graph_key(work.job_id), run.graph)
-        usage = service.engine.compute(
-            folder=run.path,
-            stage=work.node,
-            node_type=work.node_type,
-            uid=work.uid,
-            chunk=work.chunk if work.chunked else None,
-            watch=holding,
-            time_limit=service.settings.stage_timeout_seconds or policy.time_limit_seconds,
-        )
+        with tried(policy.attempts):
+            usage = service.engine.compute(
+                folder=run.path,
+                stage=work.node,
+                node_type=work.node_type,
+                uid=work.uid,
+                chunk=work.chunk if work.chunked else None,
+                watch=holding,
+                time_limit=service.settings.stage_timeout_seconds or policy.time_limit_seconds,
+            )
         folder = run.stage_folder(work.node_type, work.uid)
         entry = service.stage_cache.put(address, folder, usage, keep_in=workspace, progress=holding.moved)
     service.store.finish_chunk(work, entry, [*holding.warnings, *gate(service, holding, entry)])
