@@ -321,6 +321,12 @@ class InputsOutdated(Stopped):
     code = "inputs_outdated"
 
 
+class WaitingForDisk(Stopped):
+    """The worker has no room for the step, which goes back to the queue without counting as an attempt."""
+
+    code = "waiting_for_disk"
+
+
 class Draining(Stopped):
     """The worker was told to stop; the step goes back to the queue without counting as an attempt."""
 

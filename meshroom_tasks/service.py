@@ -8,7 +8,9 @@ import requests
 
 from meshroom_tasks.egress import Egress, guarded_session
 from meshroom_tasks.engine import Engine
-from meshroom_tasks.handoff import StageCache, Workspace
+from meshroom_tasks.handoff import Room, StageCache
+from meshroom_tasks.handoff.preparation import Preparation
+from meshroom_tasks.jobs.records import Work
 from meshroom_tasks.jobs.store import JobStore, open_store
 from meshroom_tasks.pipeline_folders import PipelineShelf
 from meshroom_tasks.pipelines import Pipelines
@@ -57,8 +59,19 @@ class Service:
     def callback_session(self) -> requests.Session:
         return guarded_session(Egress.to(self.settings.callback_private_hosts), max_redirects=0)
 
-    def workspace(self, engine: str, photos_digest: str) -> Workspace:
-        return Workspace(self.settings.workspace, engine, photos_digest)
+    @cached_property
+    def room(self) -> Room:
+        settings = self.settings
+        return Room(settings.workspace, settings.workspace_max_bytes, settings.workspace_keep_free_bytes)
+
+    @cached_property
+    def preparation(self) -> Preparation:
+        return Preparation(self.storage, self.stage_cache, self.room, self._expected_output)
+
+    def _expected_output(self, work: Work) -> float | None:
+        """Bytes that chunks like this one have left so far."""
+        experience = self.store.experience(work.engine, work.node_type) if work.kind == "chunk" else None
+        return experience.output_bytes_for(work.views) if experience is not None else None
 
 
 @lru_cache(maxsize=1)

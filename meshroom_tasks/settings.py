@@ -88,6 +88,10 @@ class Settings(BaseSettings):
     database_lock_timeout_seconds: float = 10.0
     storage_url: str = ""
     workspace_dir: Path | None = None
+    workspace_max_bytes: int = 0
+    """What all workspaces of a machine may take together; 0: what the file system has."""
+    workspace_keep_free_bytes: int = 500_000_000
+    """What the file system of the workspaces must have left."""
     pipelines_dir: Path = PROJECT / "pipelines"
     extra_pipelines_dir: Path | None = None
     """Templates beside those of `pipelines_dir`; default: `pipelines` in the data folder, if it is there."""

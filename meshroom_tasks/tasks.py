@@ -16,10 +16,10 @@ from meshroom_tasks import callbacks
 from meshroom_tasks.celery_app import app
 from meshroom_tasks.dispatch import flush
 from meshroom_tasks.errors import EngineMismatch, tried
-from meshroom_tasks.handoff import scratch_folder
-from meshroom_tasks.handoff.refetching import distrusting
+from meshroom_tasks.handoff.locked_folders import locked_folder
+from meshroom_tasks.handoff.preparation import graph_key
 from meshroom_tasks.holding import Holding, StepFailed, hold
-from meshroom_tasks.ingest import IngestLimits, fetch_photos, ingest_photos
+from meshroom_tasks.ingest import IngestLimits, ingest_photos
 from meshroom_tasks.jobs.addresses import Address, lineage_of
 from meshroom_tasks.jobs.records import AttemptView, Entry, ReadItem
 from meshroom_tasks.logs import bound, logger
@@ -61,15 +61,16 @@ def step_task(body: StepBody) -> Task:
 def ingest(service: Service, holding: Holding) -> None:
     """Fetch, check and fingerprint the photos; put them into storage."""
     work = holding.work
-    ingested = ingest_photos(
-        work.image_urls,
-        session=service.photo_session,
-        storage=service.storage,
-        limits=IngestLimits.of(service.settings),
-        scratch=scratch_folder(service.settings.workspace),
-        progress=holding.progress,
-        stop=holding.stop_reason,
-    )
+    with locked_folder(service.room.downloads(work.token)) as scratch:
+        ingested = ingest_photos(
+            work.image_urls,
+            session=service.photo_session,
+            storage=service.storage,
+            limits=IngestLimits.of(service.settings),
+            scratch=scratch,
+            progress=holding.progress,
+            stop=holding.stop_reason,
+        )
     service.store.finish_ingest(work, ingested.photos, ingested.photos_digest, ingested.warnings)
 
 
@@ -79,11 +80,9 @@ def plan(service: Service, holding: Holding) -> None:
     work = holding.work
     engine = service.engine.identity()
     pipeline = service.pipelines.get(work.pipeline)
-    workspace = service.workspace(engine, work.photos_digest)
-    fetch_photos(service.storage, work.photos_digest, work.photos, workspace.photos, holding.stop_reason)
-    with workspace.run_folder(work.token) as run:
+    with service.preparation.run(holding, engine=engine) as run:
         graph = service.engine.plan(
-            photos=workspace.photos,
+            photos=run.workspace.photos,
             template=pipeline.path,
             folder=run.path,
             overrides=work.settings,
@@ -107,16 +106,8 @@ def chunk(service: Service, holding: Holding) -> None:
         service.store.finish_chunk(work, entry, gate(service, holding, entry))
         return
     check_engine(service.engine.identity(), work.engine)
-    workspace = service.workspace(work.engine, work.photos_digest)
     policy = service.pipelines.policy(work.node_type)
-    with workspace.run_folder(work.token) as run, distrusting(workspace, work.reads):
-        if work.reads_photos:
-            fetch_photos(service.storage, work.photos_digest, work.photos, workspace.photos, holding.stop_reason)
-        for item in work.reads:
-            holding.check()
-            folder = service.stage_cache.fetch(item, workspace, progress=holding.moved)
-            run.link(folder, item.node_type, item.uid)
-        service.storage.get_file(graph_key(work.job_id), run.graph)
+    with service.preparation.run(holding) as run:
         with tried(policy.attempts):
             usage = service.engine.compute(
                 folder=run.path,
@@ -128,7 +119,7 @@ def chunk(service: Service, holding: Holding) -> None:
                 time_limit=service.settings.stage_timeout_seconds or policy.time_limit_seconds,
             )
         folder = run.stage_folder(work.node_type, work.uid)
-        entry = service.stage_cache.put(address, folder, usage, keep_in=workspace, progress=holding.moved)
+        entry = service.stage_cache.put(address, folder, usage, keep_in=run.workspace, progress=holding.moved)
     service.store.finish_chunk(work, entry, [*holding.warnings, *gate(service, holding, entry)])
 
 
@@ -137,23 +128,19 @@ def results(service: Service, holding: Holding) -> None:
     """Publish the model, its preview and the report."""
     work = holding.work
     job = service.store.job(work.job_id)
-    workspace = service.workspace(work.engine, work.photos_digest)
-    inputs = ResultInputs(
-        job_id=work.job_id,
-        folders={
-            item.stage: service.stage_cache.fetch(item, workspace, progress=holding.moved)
-            for item in work.reads
-            if item.node_type in PUBLISHED_NODE_TYPES
-        },
-        stages=job.stages,
-        photos=job.image_count,
-        engine=work.engine,
-        pipeline=work.pipeline,
-        settings=work.settings,
-        outputs=work.outputs,
-        warnings=job.warnings,
-    )
-    with workspace.run_folder(work.token) as run:
+    needed = tuple(item for item in work.reads if item.node_type in PUBLISHED_NODE_TYPES)
+    with service.preparation.run(holding, reads=needed) as run:
+        inputs = ResultInputs(
+            job_id=work.job_id,
+            folders={item.stage: run.stage_folder(item.node_type, item.uid) for item in needed},
+            stages=job.stages,
+            photos=job.image_count,
+            engine=work.engine,
+            pipeline=work.pipeline,
+            settings=work.settings,
+            outputs=work.outputs,
+            warnings=job.warnings,
+        )
         published = publish(inputs, run.path, service.storage)
     service.store.finish_results(work, published.files, published.quality, published.warnings)
 
@@ -196,11 +183,12 @@ def gate(service: Service, holding: Holding, entry: Entry) -> tuple[Mapping[str,
     work = holding.work
     if work.node_type != GATED_NODE_TYPE:
         return ()
-    item = ReadItem(work.node_type, work.uid, work.chunk, entry.digest, entry.bundle_key, work.node)
-    workspace = service.workspace(work.engine, work.photos_digest)
-    folder = service.stage_cache.fetch(item, workspace, progress=holding.moved)
+    item = ReadItem(
+        work.node_type, work.uid, work.chunk, entry.digest, entry.bundle_key, work.node, entry.size, entry.unpacked_size
+    )
     share = work.options.min_registered_share
-    return check_registration(folder, work, service.settings.min_registered_share if share is None else share)
+    with service.preparation.entry(holding, item) as folder:
+        return check_registration(folder, work, service.settings.min_registered_share if share is None else share)
 
 
 def check_engine(own: str, wanted: str) -> None:
@@ -212,8 +200,3 @@ def check_engine(own: str, wanted: str) -> None:
             worker_engine=own,
             job_engine=wanted,
         )
-
-
-def graph_key(job_id: str) -> str:
-    """Where the planned graph of a job is kept."""
-    return f"jobs/{job_id}/graph.mg"

@@ -15,7 +15,6 @@ from meshroom_tasks.child_processes import EXIT_REFUSED, READY_FILE, refusal_fil
 from meshroom_tasks.draining import Ending, Intake
 from meshroom_tasks.engine import kill_leftovers
 from meshroom_tasks.errors import DatabaseUnavailable, SchemaOutdated, ServiceError
-from meshroom_tasks.handoff import clean_workspaces
 from meshroom_tasks.jobs.store import open_database
 from meshroom_tasks.jobs.workers import WorkerFacts
 from meshroom_tasks.logs import configure_logging, logger
@@ -48,12 +47,13 @@ def prepare(sender: Any, **_: Any) -> None:
     queues = tuple(queue.routing_key for queue in sender.app.amqp.queues.consume_from.values())
     _Parent.facts = WorkerFacts(sender.hostname, socket.gethostname(), os.getpid(), queues, sender.concurrency)
     _check_database(settings)
+    service = Service(settings)
     try:
-        found = equipment(queues, settings, Service(settings).engine)
+        found = equipment(queues, settings, service.engine)
     except Unfit as unfit:
         _refuse(str(unfit), _Parent.facts)
     _Parent.facts = _with(found)
-    killed, removed = kill_leftovers(), clean_workspaces(settings.workspace)
+    killed, removed = kill_leftovers(), service.room.clear_away()
     if killed or removed:
         log.warning("cleared away what killed workers had left", processes=killed, folders=removed)
 

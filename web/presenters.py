@@ -148,6 +148,7 @@ def _chunk(view: ChunkView) -> out.Chunk:
         usage=out.Usage(wall_seconds=usage.wall_seconds, cpu_seconds=usage.cpu_seconds, peak_bytes=usage.peak_bytes)
         if usage is not None
         else None,
+        waiting=view.waiting,
     )
 
 

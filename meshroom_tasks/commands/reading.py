@@ -60,6 +60,10 @@ def _show(out: Console, view: JobView) -> None:
     for stage in view.stages:
         table.add_row(*_stage_row(stage))
     out.print(table)
+    for stage in view.stages:
+        for chunk in stage.chunks:
+            if chunk.waiting:
+                out.print(f"{stage.name}, chunk {chunk.index}: {chunk.waiting}", markup=False)
     for warning in view.warnings:
         out.print(f"warning: {warning.get('message', warning)}", markup=False)
     for result in view.results:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from meshroom_tasks.handoff.bundles import Packed, is_worth_compressing, pack, unpack
+from meshroom_tasks.handoff.room import Room
 from meshroom_tasks.handoff.stage_cache import StageCache
 from meshroom_tasks.handoff.stage_logs import log_key
-from meshroom_tasks.handoff.workspace import RunFolder, Workspace, clean_workspaces, scratch_folder
+from meshroom_tasks.handoff.workspace import RunFolder, Workspace
 
 __all__ = [
     "Packed",
+    "Room",
     "RunFolder",
     "StageCache",
     "Workspace",
-    "clean_workspaces",
     "is_worth_compressing",
     "log_key",
     "pack",
-    "scratch_folder",
     "unpack",
 ]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tarfile
-import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from typing import Any, BinaryIO, Protocol, cast
 import zstandard
 
 from meshroom_tasks.errors import BundleCorrupt, HandoffIncomplete
-from meshroom_tasks.handoff.disk import disk_errors, settle
+from meshroom_tasks.handoff.disk import disk_errors, part_of, settle
 from meshroom_tasks.storage import Progress, Sink
 
 _LEVEL = 1
@@ -83,7 +82,7 @@ def unpack(bundle: BinaryIO | Path, folder: Path, *, digest: str, progress: Prog
         with bundle.open("rb") as stream:
             unpack(stream, folder, digest=digest, progress=progress)
         return
-    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.part")
+    temporary = part_of(folder)
     source = _HashingReader(bundle, progress)
     try:
         with disk_errors():

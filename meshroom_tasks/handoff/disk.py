@@ -1,11 +1,15 @@
-"""What the hand-off needs of the file system: one translation of a full disk, and folders that survive a power cut."""
+"""What the hand-off needs of the file system: one translation of a full disk, folders that survive a power cut or go
+in one step, and what they take."""
 
 from __future__ import annotations
 
 import errno
 import os
+import shutil
+import stat
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from meshroom_tasks.errors import DiskFull
@@ -41,3 +45,42 @@ def settle(temporary: Path, folder: Path) -> bool:
             raise
         return False
     return True
+
+
+def evict(folder: Path) -> None:
+    """Remove a folder and its mark; nobody ever sees half of it."""
+    gone = part_of(folder)
+    with suppress(FileNotFoundError):
+        folder.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
+    mark_of(folder).unlink(missing_ok=True)
+
+
+def part_of(folder: Path) -> Path:
+    """A new name for what is on its way to becoming `folder`, or to being gone."""
+    return folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.part")
+
+
+def mark_of(folder: Path) -> Path:
+    """The file beside a folder whose time is that of its last use, and whose content is its size."""
+    return folder.with_name(f"{folder.name}.used")
+
+
+def touch(folder: Path) -> None:
+    """The folder is used now."""
+    mark = mark_of(folder)
+    try:
+        os.utime(mark)
+    except FileNotFoundError:
+        mark.write_text(str(bytes_below(folder)))
+
+
+def bytes_below(folder: Path, *, own: bool = False) -> int:
+    """Bytes of all files below `folder`; `own`: without those that are linked to from elsewhere too."""
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            found = path.lstat()
+            if stat.S_ISREG(found.st_mode) and not (own and found.st_nlink > 1):
+                total += found.st_size
+    return total

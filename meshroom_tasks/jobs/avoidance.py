@@ -33,9 +33,11 @@ def is_avoided(worker: str, avoid: str) -> bool:
 
 
 def open_to(worker: str, now: datetime) -> sa.ColumnElement[bool]:
-    """The steps that do not avoid the worker now."""
-    step = tables.step.c
-    return step.avoid.is_(None) | step.avoid.not_in((worker, machine_of(worker))) | (step.avoid_until <= now)
+    """The steps that do not avoid the worker now, nor wait for room on its disk."""
+    step, wait = tables.step.c, tables.disk_wait.c
+    avoided = step.avoid.in_((worker, machine_of(worker))) & (step.avoid_until > now)
+    waits = sa.exists().where(wait.step_id == step.id, wait.worker == worker, wait.until > now)
+    return (step.avoid.is_(None) | ~avoided) & ~waits
 
 
 class Avoidance(StoreBase):

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from meshroom_tasks.jobs import tables
-from meshroom_tasks.jobs.avoidance import Avoidance, open_to
+from meshroom_tasks.jobs.avoidance import open_to
 from meshroom_tasks.jobs.base import Row, moving, new_token
 from meshroom_tasks.jobs.flow import Flow
 from meshroom_tasks.jobs.forecast import views_of_chunk
@@ -15,9 +15,10 @@ from meshroom_tasks.jobs.queueing import best_of
 from meshroom_tasks.jobs.records import Options, Photo, Work
 from meshroom_tasks.jobs.retries import briefly
 from meshroom_tasks.jobs.states import StepEvent
+from meshroom_tasks.jobs.waiting import Waiting
 
 
-class Claims(Flow, Avoidance):
+class Claims(Flow, Waiting):
     @briefly
     def claim(self, step_id: str, worker: str) -> Work | None:
         """Take the best step of the queue that `step_id` belongs to; None when there is none to take.

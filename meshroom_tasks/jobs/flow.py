@@ -59,7 +59,16 @@ class Flow(Endings):
     @staticmethod
     def _entries_of(stages: Sequence[Row], steps: Sequence[Row], names: Collection[str]) -> tuple[ReadItem, ...]:
         return tuple(
-            ReadItem(stage.node_type, stage.uid, step.chunk, step.entry["digest"], step.entry["bundle_key"], stage.name)
+            ReadItem(
+                stage.node_type,
+                stage.uid,
+                step.chunk,
+                step.entry["digest"],
+                step.entry["bundle_key"],
+                stage.name,
+                step.entry["size"],
+                step.entry.get("unpacked_size", 0),
+            )
             for stage in stages
             if stage.name in names
             for step in sorted((step for step in steps if step.stage == stage.name), key=lambda step: step.chunk)

@@ -83,6 +83,9 @@ class ReadItem:
     digest: str
     bundle_key: str
     stage: str = ""
+    size: int = 0
+    unpacked_size: int = 0
+    """Bytes of the bundle, and of the files in it; 0 where it was not noted."""
 
 
 @dataclass(frozen=True)
@@ -195,6 +198,8 @@ class ChunkView:
     started_at: datetime | None
     finished_at: datetime | None
     usage: Usage | None = None
+    waiting: str | None = None
+    """What a chunk that is ready waits for, other than its turn."""
 
 
 @dataclass(frozen=True)

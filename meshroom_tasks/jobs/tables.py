@@ -161,6 +161,15 @@ step = sa.Table(
     ),
 )
 
+disk_wait = sa.Table(
+    "disk_wait",
+    metadata,
+    sa.Column("step_id", sa.String(32), sa.ForeignKey("step.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("worker", sa.String(255), primary_key=True),
+    sa.Column("until", UtcTime, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+)
+
 outbox = sa.Table(
     "outbox",
     metadata,

@@ -6,14 +6,14 @@ import base64
 import binascii
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
 
 from meshroom_tasks.errors import NotFound, RequestRefused
 from meshroom_tasks.jobs import tables
-from meshroom_tasks.jobs.base import Row, StoreBase, error_view
+from meshroom_tasks.jobs.base import Row, error_view
 from meshroom_tasks.jobs.progress import Task, job_progress
 from meshroom_tasks.jobs.queueing import HIGHEST_PRIORITY, in_state
 from meshroom_tasks.jobs.records import (
@@ -30,11 +30,12 @@ from meshroom_tasks.jobs.records import (
 from meshroom_tasks.jobs.retries import briefly
 from meshroom_tasks.jobs.states import ENDED
 from meshroom_tasks.jobs.time_left import Slot, seconds_left
+from meshroom_tasks.jobs.waiting import Waiting
 
 _FIXED_BEFORE = ("ingest", "plan")
 
 
-class Views(StoreBase):
+class Views(Waiting):
     @briefly
     def job(self, job_id: str) -> JobView:
         with self.database.snapshot() as connection:
@@ -78,8 +79,14 @@ class Views(StoreBase):
         ).all()
         order = [*_FIXED_BEFORE, *(row.name for row in stages), "results"]
         node_types = {row.name: row.node_type for row in stages}
+        waits = self._waits(connection, job.id)
         views = tuple(
-            _stage_view(name, node_types.get(name, name), [step for step in steps if (step.stage or step.kind) == name])
+            _stage_view(
+                name,
+                node_types.get(name, name),
+                [step for step in steps if (step.stage or step.kind) == name],
+                waits,
+            )
             for name in order
         )
         now = self._now(connection)
@@ -166,8 +173,8 @@ def _task(step: Row, now: datetime) -> Task:
     )
 
 
-def _stage_view(name: str, node_type: str, steps: Sequence[Row]) -> StageView:
-    chunks = tuple(_chunk_view(step) for step in sorted(steps, key=lambda step: step.chunk))
+def _stage_view(name: str, node_type: str, steps: Sequence[Row], waits: Mapping[str, str]) -> StageView:
+    chunks = tuple(_chunk_view(step, waits.get(step.id)) for step in sorted(steps, key=lambda step: step.chunk))
     return StageView(
         name=name,
         node_type=node_type,
@@ -191,7 +198,7 @@ def stage_state(chunks: Sequence[StepState]) -> StepState:
     return "ready" if "ready" in states else "blocked"
 
 
-def _chunk_view(step: Row) -> ChunkView:
+def _chunk_view(step: Row, waiting: str | None) -> ChunkView:
     usage = (step.entry or {}).get("usage")
     return ChunkView(
         index=step.chunk,
@@ -203,6 +210,7 @@ def _chunk_view(step: Row) -> ChunkView:
         started_at=step.started_at,
         finished_at=step.finished_at,
         usage=Usage(**usage) if usage else None,
+        waiting=waiting,
     )
 
 

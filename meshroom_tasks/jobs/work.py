@@ -19,6 +19,7 @@ from meshroom_tasks.errors import (
     LeaseLost,
     ServiceError,
     StoredResultLost,
+    WaitingForDisk,
     WorkerLost,
 )
 from meshroom_tasks.jobs import tables
@@ -119,6 +120,7 @@ class WorkStore(Claims, Recovery, Learning):
                     "digest": entry.digest,
                     "bundle_key": entry.bundle_key,
                     "size": entry.size,
+                    "unpacked_size": entry.unpacked_size,
                     "usage": vars(entry.usage) if entry.usage else None,
                 },
             )
@@ -235,6 +237,10 @@ class WorkStore(Claims, Recovery, Learning):
             return
         if step.outdated or (isinstance(error, StoredResultLost) and self._recover(connection, job, step, error)):
             self._give_up(connection, job, step)
+            self._announce_same_address_as(connection, step)
+            return
+        if isinstance(error, WaitingForDisk):
+            self._put_off(connection, job, step, error)
             self._announce_same_address_as(connection, step)
             return
         view = _error_view(step, error)

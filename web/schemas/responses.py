@@ -46,6 +46,10 @@ class Chunk(Answer):
     started_at: datetime | None
     finished_at: datetime | None
     usage: Usage | None
+    waiting: str | None = Field(
+        description="What a chunk that is ready waits for, other than its turn.",
+        examples=["waiting for disk on worker cpu@host: needs 3.1 GB, 800 MB free"],
+    )
 
 
 class Stage(Answer):
