@@ -19,9 +19,13 @@ from pathlib import Path
 from types import FrameType
 
 import requests
+from kombu import Connection
+from kombu.exceptions import OperationalError
 from rich.console import Console
 
+from meshroom_tasks import topology
 from meshroom_tasks.child_processes import Child, stop
+from meshroom_tasks.errors import BrokerUnavailable, ServiceError
 from meshroom_tasks.file_broker import forget_event_queues
 from meshroom_tasks.gpu import find_gpus
 from meshroom_tasks.settings import Settings, load_settings, python_path
@@ -29,6 +33,7 @@ from meshroom_tasks.worker_node import CPU_NODE, VISIBLE_DEVICES, Node, cpu_node
 
 _STOP_SECONDS = 12.0
 _START_SECONDS = 180.0
+_CONNECT_SECONDS = 10
 
 
 class LocalService:
@@ -51,6 +56,8 @@ class LocalService:
         _upgrade_database(self.settings)
         for folder in self.settings.file_broker_folders:
             shutil.rmtree(folder, ignore_errors=True)  # Hints of the last run; the sweeper sends those that count.
+        if not self.settings.broker.startswith("filesystem://"):
+            _declare_topology(self.settings)
         for child in self.children:
             child.start()
 
@@ -144,6 +151,18 @@ def _upgrade_database(settings: Settings) -> None:
     database.engine.dispose()
 
 
+def _declare_topology(settings: Settings) -> None:
+    """As the command `topology` of a deployment. Raises BrokerUnavailable."""
+    with Connection(settings.broker, connect_timeout=_CONNECT_SECONDS) as connection:
+        try:
+            connection.ensure_connection(max_retries=1, timeout=_CONNECT_SECONDS)
+            list(topology.declare(connection, topology.names(settings.intensive_queue)))
+        except (*connection.connection_errors, OperationalError) as error:
+            raise BrokerUnavailable("RabbitMQ does not answer; check BROKER_URL") from error
+        except connection.channel_errors as error:
+            raise BrokerUnavailable(f"RabbitMQ refuses: {error}") from error
+
+
 def main() -> int:
     console = Console(soft_wrap=True)
     service = LocalService(load_settings())
@@ -170,6 +189,9 @@ def main() -> int:
             service.keep_alive()
             time.sleep(0.3)
         return 0
+    except ServiceError as error:
+        console.print(f"The service did not start: {error.message}", markup=False)
+        return 1
     finally:
         with console.status("stopping ..."):
             service.stop()

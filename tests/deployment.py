@@ -128,6 +128,16 @@ class Deployment:
         """Those of them that compute a stage, with their wardens."""
         return processes_mentioning(f"{self.settings.workspace}/")
 
+    def command_lines_below(self, pid: int) -> list[str]:
+        """Of all living processes below one, whatever session they are in."""
+        lines = []
+        with suppress(psutil.NoSuchProcess):
+            for process in psutil.Process(pid).children(recursive=True):
+                with suppress(psutil.Error):
+                    if process.status() != psutil.STATUS_ZOMBIE:
+                        lines.append(" ".join(process.cmdline()))
+        return lines
+
     def worker(self, name: str = "worker-stages") -> Child:
         return next(child for child in self.service.children if child.name == name)
 

@@ -44,6 +44,11 @@ def key_matches(sent: str | None, expected: str) -> bool:
     return bool(sent) and hmac.compare_digest(*digests)
 
 
+def carries_key(settings: Settings) -> bool:
+    """Whether the current request has the right key; for what is open, and tells more to those who have it."""
+    return key_matches(request.headers.get(HEADER), settings.x_api_key.get_secret_value().strip())
+
+
 def install(app: Flask, settings: Settings) -> None:
     """Guard the app. Raises ValueError when no key is set: a service that is open by accident must not start."""
     expected = settings.x_api_key.get_secret_value().strip()

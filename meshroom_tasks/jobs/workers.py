@@ -5,6 +5,7 @@ What a worker computes is not written here: its running steps say it.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -72,6 +73,12 @@ class WorkerView:
     running: tuple[RunningStep, ...]
     started_at: datetime
     last_seen: datetime
+
+
+def without_worker(queues: Collection[str], views: Iterable[WorkerView]) -> tuple[str, ...]:
+    """Those of the queues that no worker takes tasks from now; what is in them waits."""
+    served = {queue for view in views if view.state == "running" for queue in view.queues}
+    return tuple(queue for queue in queues if queue not in served)
 
 
 class Workers(StoreBase):

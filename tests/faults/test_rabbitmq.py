@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
-from kombu import Connection
 
 from meshroom_tasks import topology
 from meshroom_tasks.settings import PROJECT, python_path
@@ -23,8 +22,6 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def running(rabbitmq: RabbitMQ, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    with Connection(rabbitmq.url) as connection:
-        assert len(list(topology.declare(connection))) == 2 * len(topology.WORK)
     with deployed(tmp_path_factory.mktemp("rabbit"), broker_url=rabbitmq.url) as deployment:
         yield deployment
 

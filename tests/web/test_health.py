@@ -1,11 +1,20 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
 import pytest
 
 from meshroom_tasks.errors import ServiceError, StorageUnavailable
+from meshroom_tasks.jobs.workers import WorkerFacts
+from tests.jobs.conftest import migrated
+from tests.servers.postgres import PostgresServer
 from tests.web.conftest import Site
 from tests.web.problem import assert_problem
 
+LIGHT = WorkerFacts("light@host", "host", 8, ("ingest", "callback"), 2)
+CPU = WorkerFacts("cpu@host", "host", 9, ("cpu", "gpu"), 2)
+GPU0 = WorkerFacts("gpu0@host", "host", 7, ("gpu",), 1)
 GOOD = {"database": "ok", "broker": "ok", "storage": "ok"}
 
 
@@ -22,8 +31,41 @@ def test_alive_touches_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_ready(site: Site) -> None:
+    for worker in (LIGHT, CPU):
+        site.store.worker_started(worker)
     answer = site.visitor().get("/readyz")
-    assert (answer.status_code, answer.get_json()) == (200, {"status": "ready", "checks": GOOD})
+    ready = {"status": "ready", "checks": GOOD, "refusing": [], "queues_without_worker": []}
+    assert (answer.status_code, answer.get_json()) == (200, ready)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def on_either(request: pytest.FixtureRequest, make_site: Callable[..., Site]) -> Iterator[Site]:
+    if request.param == "sqlite":
+        yield make_site()
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    url = server.new_database("migrated", migrated)
+    site = make_site(database_url=url)
+    yield site
+    site.store.database.engine.dispose()
+    server.drop_database(url)
+
+
+def test_workers_that_refuse_and_queues_that_nobody_serves_are_named(on_either: Site) -> None:
+    reason = "no GPU is visible: Driver Not Loaded"
+    on_either.store.worker_started(LIGHT)
+    on_either.store.worker_started(replace(CPU, queues=("cpu",)))
+    on_either.store.worker_started(replace(GPU0, refusal=reason))
+    answer = on_either.client().get("/readyz")
+    assert answer.status_code == 200, "jobs are taken all the same"
+    assert answer.get_json()["refusing"] == [{"name": "gpu0@host", "reason": reason}]
+    assert answer.get_json()["queues_without_worker"] == ["gpu"]
+    assert on_either.visitor().get("/readyz").get_json()["refusing"] == [{"name": "gpu0@host", "reason": None}]
+
+    on_either.store.worker_started(GPU0)
+    on_either.store.ask_to_drain("cpu@host")
+    told = on_either.client().get("/readyz").get_json()
+    assert (told["refusing"], told["queues_without_worker"]) == ([], ["cpu"])
 
 
 @pytest.mark.parametrize("part", ["database", "broker", "storage"])

@@ -7,9 +7,12 @@ from collections.abc import Callable
 from apiflask import APIBlueprint
 from flask import Response
 
+from meshroom_tasks import topology
+from meshroom_tasks.jobs.workers import WorkerView, without_worker
 from meshroom_tasks.logs import logger
+from web.auth import carries_key
 from web.problems import problem
-from web.schemas.responses import Health, Readiness
+from web.schemas.responses import Health, Readiness, RefusingWorker
 from web.services import services
 
 blueprint = APIBlueprint("health", __name__, tag="Health")
@@ -34,7 +37,8 @@ def healthz() -> Health:
 def readyz() -> Readiness | Response:
     """Can the service take jobs now?
 
-    Asks the database, the broker and the object storage.
+    Asks the database, the broker and the object storage. Says too which workers refuse to take tasks, and which queues
+    have none: nothing is lost there, but nothing goes on either.
     """
     parts = services()
     checks = {
@@ -45,7 +49,18 @@ def readyz() -> Readiness | Response:
     missing = [part for part, outcome in checks.items() if outcome != "ok"]
     if missing:
         return problem(503, "not_ready", f"cannot be reached right now: {', '.join(missing)}", checks=checks)
-    return Readiness(status="ready", checks=checks)
+    workers = parts.store.workers()
+    return Readiness(
+        status="ready",
+        checks=checks,
+        refusing=[_refusing(view, told=carries_key(parts.settings)) for view in workers if view.state == "refused"],
+        queues_without_worker=list(without_worker(topology.names(parts.settings.intensive_queue), workers)),
+    )
+
+
+def _refusing(view: WorkerView, *, told: bool) -> RefusingWorker:
+    """A reason may name folders and drivers of the machine: not for everybody."""
+    return RefusingWorker(name=view.name, reason=view.refusal if told else None)
 
 
 def _outcome(part: str, check: Callable[[], None]) -> str:

@@ -153,9 +153,18 @@ class Health(Answer):
     status: str = Field(examples=["ok"])
 
 
+class RefusingWorker(Answer):
+    name: str = Field(examples=["gpu0@render-3"])
+    reason: str | None = Field(description="What its machine lacks; null for whoever asks without the API key.")
+
+
 class Readiness(Answer):
     status: str = Field(examples=["ready"])
     checks: dict[str, str] = Field(examples=[{"database": "ok", "broker": "ok", "storage": "ok"}])
+    refusing: list[RefusingWorker] = Field(description="Workers that take no tasks, and why.")
+    queues_without_worker: list[str] = Field(
+        description="Jobs are taken all the same; their steps in these queues wait for a worker.", examples=[["gpu"]]
+    )
 
 
 class Fault(Answer):
