@@ -143,6 +143,7 @@
                 "input": "{Meshing_1.output}",
                 "imagesFolder": "{DepthMap_1.imagesFolder}",
                 "inputMesh": "{MeshFiltering_1.outputMesh}",
+                "inputRefMesh": "{Meshing_1.outputMesh}",
                 "downscale": 1,
                 "fillHoles": true,
                 "colorMapping": {
@@ -150,7 +151,7 @@
                     "colorMappingFileType": "png"
                 },
                 "bumpMapping": {
-                    "enable": false,
+                    "enable": true,
                     "bumpType": "Normal",
                     "normalFileType": "png",
                     "heightFileType": "exr"

@@ -19,6 +19,7 @@ def write_obj(
     texels: NDArray[np.float64] | None = None,
     texture: str = "",
     shape: tuple[int, int] = (1, 1),
+    normals: str = "",
 ) -> None:
     """Write a mesh, with texture coordinates when `texels` (F, 3, 2) says where the corners lie in a
     texture of `shape` (height, width).
@@ -29,7 +30,7 @@ def write_obj(
     with path.open("w", encoding="ascii") as stream:
         if texels is not None:
             material = path.with_suffix(".mtl")
-            write_material(material, texture)
+            write_material(material, texture, normals)
             stream.write(f"mtllib {material.name}\n")
         stream.write(_lines("v %.6f %.6f %.6f\n", vertices))
         if texels is None:
@@ -47,9 +48,11 @@ def write_obj(
         stream.write(_lines("f %d/%d %d/%d %d/%d\n", corners))
 
 
-def write_material(path: Path, texture: str) -> None:
-    """A material that is its texture: white under light, no gloss."""
-    path.write_text(f"newmtl {MATERIAL}\nKa 1 1 1\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {texture}\n", encoding="ascii")
+def write_material(path: Path, texture: str, normals: str = "") -> None:
+    """A material that is its texture: white under light, no gloss. A normal map is named as by AliceVision."""
+    lines = [f"newmtl {MATERIAL}", "Ka 1 1 1", "Kd 1 1 1", "Ks 0 0 0", "illum 1", f"map_Kd {texture}"]
+    lines += [f"bump {normals}", f"map_bump {normals}"] if normals else []
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
 
 
 def read_obj(path: Path) -> tuple[Vertices, Faces]:

@@ -140,12 +140,13 @@
                 "input": "{Meshing_1.output}",
                 "imagesFolder": "{DepthMap_1.imagesFolder}",
                 "inputMesh": "{MeshFiltering_1.outputMesh}",
+                "inputRefMesh": "{Meshing_1.outputMesh}",
                 "colorMapping": {
                     "enable": true,
                     "colorMappingFileType": "png"
                 },
                 "bumpMapping": {
-                    "enable": false,
+                    "enable": true,
                     "bumpType": "Normal",
                     "normalFileType": "png",
                     "heightFileType": "exr"

@@ -91,12 +91,27 @@ def test_texture_file_types_and_meshes_without_a_texture(given: Path, meshed: Pa
     assert [p.name for p in bare.iterdir()] == ["texturedMesh.obj"]
 
 
+def test_a_reference_mesh_gives_a_normal_map(given: Path, meshed: Path) -> None:
+    mesh = meshed / "mesh.ply"
+    inputs = {"input": meshed, "imagesFolder": given / "images", "inputMesh": mesh, "inputRefMesh": mesh}
+    out = run("Texturing", given / "Relief", **inputs)
+    picture = cv2.imread(str(out / "Normal_1001.png"))
+    assert picture.shape == cv2.imread(str(out / "texture_1001.png")).shape
+    assert "map_bump Normal_1001.png" in (out / "texturedMesh.mtl").read_text()
+    straight_up = np.abs(picture.astype(int) - (255, 128, 128)).max(axis=2) <= 12
+    assert straight_up.mean() > 0.9, "the same mesh has no relief of its own"
+    off = run("Texturing", given / "NoRelief", bumpMapping__enable=False, **inputs)
+    assert not (off / "Normal_1001.png").exists()
+
+
 @pytest.mark.parametrize(
     ("node_type", "attribute", "value", "reason"),
     [
         ("Texturing", "colorMapping.colorMappingFileType", "exr", "8-bit photos"),
         ("Texturing", "outputMeshFileType", "fbx", "made from the OBJ"),
-        ("Texturing", "bumpMapping.enable", True, "colour textures only"),
+        ("Texturing", "bumpMapping.bumpType", "Height", "normal maps alone"),
+        ("Texturing", "bumpMapping.normalFileType", "exr", "8 bits"),
+        ("Texturing", "displacementMapping.enable", True, "colour textures and normal maps"),
         ("Texturing", "unwrapMethod", "LSCM", "Basic"),
         ("DepthMap", "downscale", 0, "allowed: 1 to 16"),
         ("DepthMap", "sgm.sgmFilteringAxes", "Z", "YX"),

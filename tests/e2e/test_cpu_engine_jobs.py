@@ -48,9 +48,40 @@ def test_a_known_object_is_recovered(cpu: Deployment, tmp_path: Path) -> None:
     assert job["status"] == "completed", job["error"]
     download_results(cpu, job, tmp_path / "results")
     accuracy = measure_results(tmp_path / "results", tmp_path / "truth")
+    assert "Normal_1001.png" in {item["name"] for item in job["results"]}
     assert job["quality"]["photos_used"] == len(names)
     assert accuracy.accurate >= 0.99, accuracy
     assert accuracy.recovered >= 0.95, accuracy
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("pipeline", ["draft", "large", "object"])
+def test_every_pipeline_makes_a_textured_mesh(cpu: Deployment, tmp_path: Path, pipeline: str) -> None:
+    """`default` is the test above. Ten of its photos, at half their size."""
+    names = smaller_photos(cpu, tmp_path, count=10)
+    job = cpu.wait(cpu.submit([cpu.url_of(name) for name in names], pipeline=pipeline), seconds=1500)
+    assert job["status"] == "completed", job["error"]
+    results = {item["name"] for item in job["results"]}
+    assert {"texturedMesh.obj", "texturedMesh.mtl", "texture_1001.png", "model.glb"} <= results
+    assert ("Normal_1001.png" in results) is (pipeline == "object")
+    assert job["quality"]["photos_used"] == len(names)
+    assert job["quality"]["faces"] > 1000
+    assert job["quality"]["coverage"] > 0.9
+
+
+def smaller_photos(cpu: Deployment, folder: Path, count: int) -> list[str]:
+    """The first photos of the known object, with their headers; made once."""
+    names = [f"small_{index}.jpg" for index in range(count)]
+    if all((cpu.photos / name).exists() for name in names):
+        return names
+    (folder / "full").mkdir()
+    full = render_photos(folder / "full", folder / "truth")[:count]
+    for name, source in zip(names, full, strict=True):
+        picture = Image.open(folder / "full" / source)
+        half = picture.resize((picture.width // 2, picture.height // 2))
+        half.save(cpu.photos / name, quality=92, exif=picture.getexif())
+    return names
 
 
 @pytest.mark.slow

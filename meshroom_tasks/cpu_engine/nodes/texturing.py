@@ -26,7 +26,7 @@ class Off(BoolParam):
 
     def check(self, value: Any) -> bool:
         if super().check(value):
-            raise ValueError("true is not supported: this engine makes colour textures only; allowed: false")
+            raise ValueError("true is not supported: this engine makes colour textures and normal maps; allowed: false")
         return False
 
     @property
@@ -48,7 +48,7 @@ class Texturing(Node):
         File("input", "Scene with the cameras, beside Meshing's cloud."),
         File("imagesFolder", "Undistorted images from PrepareDenseScene."),
         File("inputMesh", "Mesh to texture."),
-        File("inputRefMesh", "Mesh that relief is taken from."),
+        File("inputRefMesh", "Mesh that the normal map shows the relief of; without it there is none."),
         ChoiceParam(
             "textureSide", "Greatest width and height of the texture.", 4096, values=(512, 1024, 2048, 4096, 8192)
         ),
@@ -76,11 +76,23 @@ class Texturing(Node):
         ),
         Group(
             "bumpMapping",
-            "Relief as a texture; not made by this engine.",
+            "Relief as a texture: Normal_1001, the normals of inputRefMesh (see normal_map.py).",
             members=(
-                Off("enable", "Must be off."),
-                ChoiceParam("bumpType", "Kind of relief.", "Normal", values=("Normal", "Height")),
-                ChoiceParam("normalFileType", "File type of normals.", "png", values=("png", "jpg", "exr", "tiff")),
+                BoolParam("enable", "Make the normal map, if there is an inputRefMesh.", True),
+                ChoiceParam(
+                    "bumpType",
+                    "Kind of relief.",
+                    "Normal",
+                    values=("Normal",),
+                    refused={"Height": "viewers know normal maps alone"},
+                ),
+                ChoiceParam(
+                    "normalFileType",
+                    "File type of the normal map.",
+                    "png",
+                    values=("png", "jpg"),
+                    refused=dict.fromkeys(("exr", "tiff"), "a normal map has 8 bits a channel"),
+                ),
                 ChoiceParam("heightFileType", "File type of heights.", "exr", values=("exr",)),
             ),
         ),
@@ -112,6 +124,7 @@ class Texturing(Node):
         import numpy as np
 
         from meshroom_tasks.cpu_engine.mesh_files import read_mesh_file, write_mesh_file
+        from meshroom_tasks.cpu_engine.normal_map import normal_map
         from meshroom_tasks.cpu_engine.obj import write_obj
         from meshroom_tasks.cpu_engine.scene import read_scene
         from meshroom_tasks.cpu_engine.texture import TextureOptions, texture_mesh
@@ -153,7 +166,16 @@ class Texturing(Node):
         quality = [cv2.IMWRITE_PNG_COMPRESSION, 3, cv2.IMWRITE_JPEG_QUALITY, 95]
         if not cv2.imwrite(str(chunk.folder / name), result.image, quality):
             raise NodeError(f"The texture could not be written: {name}")
-        write_obj(mesh_path, vertices, faces, result.texels, name, result.image.shape[:2])
+        normals = ""
+        if values["bumpMapping"]["enable"] and values["inputRefMesh"]:
+            normals = f"Normal_1001.{values['bumpMapping']['normalFileType']}"
+            shape = (result.image.shape[0], result.image.shape[1])
+            reference = read_mesh_file(chunk.path("inputRefMesh"))
+            relief = normal_map(vertices, faces, result.texels, shape, reference, values["padding"], chunk.threads)
+            if not cv2.imwrite(str(chunk.folder / normals), relief, quality):
+                raise NodeError(f"The normal map could not be written: {normals}")
+            chunk.log(f"normal map of {relief.shape[1]} x {relief.shape[0]} from a mesh of {len(reference[1])} faces")
+        write_obj(mesh_path, vertices, faces, result.texels, name, result.image.shape[:2], normals)
         figures = {
             "faces": len(faces),
             "vertices": len(vertices),
