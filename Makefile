@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo up test lint types imports unit lock clean
+.PHONY: demo up test test-containers lint types imports unit lock clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m demo
@@ -25,6 +25,10 @@ imports: $(VENV)/.installed-dev
 
 unit: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n 3 --dist loadfile
+
+# The compose stack, built and started and killed. Needs a Docker engine with Compose; says so where there is none.
+test-containers: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m containers tests/containers
 
 $(VENV)/.installed: requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

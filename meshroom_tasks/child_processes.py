@@ -15,7 +15,8 @@ from pathlib import Path
 from meshroom_tasks.settings import PROJECT
 
 READY_FILE = "WORKER_READY_FILE"
-"""Names a file that is there while a worker takes tasks: for supervisors and container health checks."""
+"""Names a file that is there while a worker takes tasks, and is renewed every few seconds: for supervisors and the
+health checks of containers."""
 EXIT_REFUSED = 78
 """What a worker ends with when its machine is not fit for it (EX_CONFIG of sysexits.h)."""
 
@@ -28,6 +29,23 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 def refusal_file(ready_file: Path) -> Path:
     """Where a worker that refuses to take tasks leaves its reason."""
     return Path(f"{ready_file}.refused")
+
+
+def say_ready() -> None:
+    if (name := os.environ.get(READY_FILE)) is not None:
+        Path(name).touch()
+
+
+def say_not_ready() -> None:
+    if (name := os.environ.get(READY_FILE)) is not None:
+        Path(name).unlink(missing_ok=True)
+
+
+def renew_ready_file() -> None:
+    """The file is as old as the last sign of life. One that is not there is not made."""
+    if (name := os.environ.get(READY_FILE)) is not None:
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(name)
 
 
 @dataclass

@@ -1,22 +1,48 @@
-"""Celery's consumer of a worker, for a broker with dead-letter queues."""
+"""Celery's consumer of a worker, for a broker with dead-letter queues and a supervisor that looks at a file."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from celery import bootsteps
 from celery.worker import consumer
 
+from meshroom_tasks.child_processes import renew_ready_file
 from meshroom_tasks.logs import logger
 
 log = logger(__name__)
 
 _DELAYED_DELIVERY = "celery.worker.consumer.delayed_delivery:DelayedDelivery"
+_RENEW_SECONDS = 5.0
+
+
+class Liveness(bootsteps.StartStopStep):
+    """Renews the ready file from the loop that takes tasks: when it hangs or has no broker, the file grows old."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def __init__(self, consumer: Any, **kwargs: Any) -> None:
+        super().__init__(consumer, **kwargs)
+        self._timer: Any = None
+
+    def start(self, consumer: Any) -> None:
+        self._timer = consumer.timer.call_repeatedly(_RENEW_SECONDS, renew_ready_file)
+
+    def stop(self, consumer: Any) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    shutdown = stop
 
 
 class Consumer(consumer.Consumer):
     class Blueprint(consumer.Consumer.Blueprint):
         # Timers are rows of the job store. For Celery's own every worker would declare 28 queues.
-        default_steps = [step for step in consumer.Consumer.Blueprint.default_steps if step != _DELAYED_DELIVERY]  # noqa: RUF012
+        default_steps = [  # noqa: RUF012
+            *(step for step in consumer.Consumer.Blueprint.default_steps if step != _DELAYED_DELIVERY),
+            "meshroom_tasks.consumer:Liveness",
+        ]
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """Park what cannot be read, as everything else that no task can take; Celery would drop it."""

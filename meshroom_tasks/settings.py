@@ -14,6 +14,7 @@ import sys
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
@@ -67,7 +68,13 @@ class _ConfigFileSource(PydanticBaseSettingsSource):
 
 
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", case_sensitive=False, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="ignore",
+        case_sensitive=False,
+        hide_input_in_errors=True,
+        env_ignore_empty=True,  # Also where a secrets file has a value: an empty variable is none.
+    )
 
     # Web
     port: int = 8000
@@ -228,8 +235,10 @@ class Settings(BaseSettings):
         if self.broker_url:
             return self.broker_url
         if self.broker_host:
-            secret = self.broker_password.get_secret_value()
-            return f"amqp://{self.broker_user}:{secret}@{self.broker_host}:{self.broker_port}//"
+            user, secret = (
+                quote(part, safe="") for part in (self.broker_user, self.broker_password.get_secret_value())
+            )
+            return f"amqp://{user}:{secret}@{self.broker_host}:{self.broker_port}//"
         return "filesystem://"
 
     @property

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from types import FrameType
 
+from meshroom_tasks.child_processes import say_ready
 from meshroom_tasks.dispatch import flush
 from meshroom_tasks.errors import ServiceError
 from meshroom_tasks.jobs.store import JobStore, open_store
@@ -78,6 +79,7 @@ def main() -> None:
     tidying = Tidying(store, open_storage(settings, patience=_PATIENCE_SECONDS))
     log.info("sweeping", every_seconds=settings.sweep_seconds)
     while not stop.wait(settings.sweep_seconds):
+        say_ready()
         try:
             sweep(store)
             tidying.when_due()

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from celery import signals
 
-from meshroom_tasks.child_processes import EXIT_REFUSED, READY_FILE, refusal_file
+from meshroom_tasks.child_processes import EXIT_REFUSED, READY_FILE, refusal_file, say_not_ready, say_ready
 from meshroom_tasks.draining import Ending, Intake
 from meshroom_tasks.engine import kill_leftovers
 from meshroom_tasks.errors import DatabaseUnavailable, SchemaOutdated, ServiceError
@@ -87,13 +87,13 @@ def take_tasks(sender: Any, **_: Any) -> None:
         drained[0] = drain
         if drain:
             intake.close(_CLOSE_SECONDS)  # Only then is it true that it is not ready.
-            _say_not_ready()
+            say_not_ready()
         else:
             intake.reopen()
-            _say_ready()
+            say_ready()
 
     def begun() -> None:
-        _say_not_ready()
+        say_not_ready()
         presence.tell_now()
 
     drained = [False]
@@ -101,12 +101,12 @@ def take_tasks(sender: Any, **_: Any) -> None:
     ending = Ending(intake, settings.drain_seconds, begun)
     ending.install()
     presence.start()
-    _say_ready()
+    say_ready()
 
 
 @signals.worker_shutting_down.connect
 def stop_taking_tasks(**_: Any) -> None:
-    _say_not_ready()
+    say_not_ready()
 
 
 def _refuse(reason: str, facts: WorkerFacts | None = None) -> NoReturn:
@@ -129,13 +129,3 @@ def _with(found: Equipment) -> WorkerFacts:
         gpu_name=gpu.name if gpu else None,
         gpu_memory_bytes=gpu.memory_bytes if gpu else None,
     )
-
-
-def _say_ready() -> None:
-    if (name := os.environ.get(READY_FILE)) is not None:
-        Path(name).touch()
-
-
-def _say_not_ready() -> None:
-    if (name := os.environ.get(READY_FILE)) is not None:
-        Path(name).unlink(missing_ok=True)

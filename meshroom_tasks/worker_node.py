@@ -137,11 +137,20 @@ def _supervise(nodes: Sequence[Node], settings: Settings) -> int:
 
 
 def _say_ready(file: Path, children: Sequence[Child]) -> None:
-    """The machine is ready while any of its nodes takes tasks."""
-    if any(child.ready_file is not None and child.ready_file.exists() for child in children):
+    """The machine is ready while any of its nodes takes tasks; its last sign of life is that of the liveliest."""
+    signs = [found for child in children if (found := _last_sign(child.ready_file)) is not None]
+    if signs:
         file.touch()
+        os.utime(file, (max(signs), max(signs)))
     else:
         file.unlink(missing_ok=True)
+
+
+def _last_sign(ready: Path | None) -> float | None:
+    try:
+        return ready.stat().st_mtime if ready is not None else None
+    except FileNotFoundError:
+        return None
 
 
 def _environment(node: Node) -> dict[str, str]:

@@ -1,0 +1,14 @@
+"""Flower in a container: it can be reached as far as its port is published, and never without a password."""
+
+from pathlib import Path
+
+from meshroom_tasks.settings import current_settings
+
+_settings = current_settings()
+
+address = "0.0.0.0"  # noqa: S104  (the container's)
+port = 5555
+basic_auth = [f"admin:{Path('/run/secrets/flower_password').read_text()}"]
+if not _settings.broker_url:
+    # Lengths of queues, from the management API of the bundled RabbitMQ.
+    broker_api = _settings.broker.replace("amqp://", "http://").replace(":5672//", ":15672/api/")
