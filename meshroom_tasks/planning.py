@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from meshroom_tasks.graph import PlannedGraph
+import math
+from collections.abc import Mapping
+
+from meshroom_tasks.graph import PlannedGraph, Template
 from meshroom_tasks.jobs.records import PlannedWork
 from meshroom_tasks.pipelines import Pipelines
 from meshroom_tasks.stage_policies import StagePolicy
+
+_LEAST_BLOCK = 4
+"""Views: starting the engine for fewer costs as much as they do."""
 
 
 def stages_of_graph(graph: PlannedGraph, pipelines: Pipelines, intensive_queue: str = "") -> tuple[PlannedWork, ...]:
@@ -29,6 +35,29 @@ def stages_of_graph(graph: PlannedGraph, pipelines: Pipelines, intensive_queue: 
         )
         for stage, policy in ((stage, pipelines.policy(stage.node_type)) for stage in graph.stages)
     )
+
+
+def block_sizes(
+    template: Template, pipelines: Pipelines, photos: int, setting: str, capacity: Mapping[str, int]
+) -> dict[str, int]:
+    """How many views a chunk holds at most, by node type; where it is not named, the engine decides.
+
+    `setting`: CHUNK_BLOCK_SIZE, which is a number, "auto", or "". "auto" gives each worker of a queue one chunk, if
+    that is worth starting it. `capacity`: how many steps the workers of each queue take at a time.
+    """
+    sizes = {}
+    for node_type in dict.fromkeys(node.node_type for node in template.nodes):
+        policy = pipelines.policy(node_type)
+        wanted = policy.block_size, _by_setting(setting, photos, capacity.get(policy.queue, 0))
+        if limits := [size for size in wanted if size > 0]:
+            sizes[node_type] = min(limits)
+    return sizes
+
+
+def _by_setting(setting: str, photos: int, workers: int) -> int:
+    if setting != "auto":
+        return int(setting or 0)
+    return max(_LEAST_BLOCK, math.ceil(photos / workers)) if workers > 1 else 0
 
 
 def _queue(policy: StagePolicy, intensive_queue: str) -> str:

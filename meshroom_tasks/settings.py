@@ -132,6 +132,8 @@ class Settings(BaseSettings):
     engine_version: str = ""
     """Overrides what the engine says of itself; part of every cache address."""
     engine_threads: int = 0
+    chunk_block_size: str = ""
+    """Photos in a chunk at most: a number, or "auto" (one chunk for each worker); empty: as the engine cuts."""
     stage_timeout_seconds: int = 0
     """Upper bound for one chunk; 0: the limit of `pipelines/stages.toml`."""
     plan_timeout_seconds: float = 300.0
@@ -186,6 +188,13 @@ class Settings(BaseSettings):
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(part.strip().lower() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("chunk_block_size")
+    @classmethod
+    def _block_size(cls, value: str) -> str:
+        if value not in ("", "auto") and not (value.isdigit() and int(value) > 0):
+            raise ValueError("is a number above 0, or auto, or empty")
         return value
 
     @field_validator("data_dir", "workspace_dir", "pipelines_dir", "extra_pipelines_dir", mode="after")

@@ -18,6 +18,7 @@ class StagePolicy:
     memory: Literal["normal", "intensive"] = "normal"
     reads_photos: bool = True
     attempts: int = 2
+    block_size: int = 0
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ def _policy(base: StagePolicy, name: str, entry: Mapping[str, Any]) -> StagePoli
         raise ValueError(f"{name}: reads_photos is true or false")
     if not isinstance(policy.attempts, int) or not _positive(policy.attempts):
         raise ValueError(f"{name}: attempts is a whole number above 0")
+    if not isinstance(policy.block_size, int) or (policy.block_size != 0 and not _positive(policy.block_size)):
+        raise ValueError(f"{name}: block_size is a whole number, 0 for the engine's own")
     return policy
 
 

@@ -23,7 +23,7 @@ from meshroom_tasks.ingest import IngestLimits, ingest_photos
 from meshroom_tasks.jobs.addresses import Address, lineage_of
 from meshroom_tasks.jobs.records import AttemptView, Entry, ReadItem
 from meshroom_tasks.logs import bound, logger
-from meshroom_tasks.planning import stages_of_graph
+from meshroom_tasks.planning import block_sizes, stages_of_graph
 from meshroom_tasks.registration import GATED_NODE_TYPE, check_registration
 from meshroom_tasks.results import PUBLISHED_NODE_TYPES, ResultInputs, publish
 from meshroom_tasks.service import Service, current_service
@@ -88,6 +88,13 @@ def plan(service: Service, holding: Holding) -> None:
             overrides=work.settings,
             watch=holding,
             time_limit=service.settings.plan_timeout_seconds,
+            block_sizes=block_sizes(
+                pipeline.template,
+                service.pipelines,
+                len(work.photos),
+                service.settings.chunk_block_size,
+                service.store.capacity(),
+            ),
         )
         service.storage.put_file(graph_key(work.job_id), run.graph, media_type="application/json")
     stages = stages_of_graph(graph, service.pipelines, service.settings.intensive_queue)
@@ -98,7 +105,8 @@ def plan(service: Service, holding: Holding) -> None:
 def chunk(service: Service, holding: Holding) -> None:
     """Compute one chunk of one stage, unless the stage cache has it."""
     work = holding.work
-    address = Address(work.engine, work.photos_digest, work.node_type, work.uid, work.chunk, lineage_of(work.reads))
+    lineage = lineage_of(work.reads)
+    address = Address(work.engine, work.photos_digest, work.node_type, work.uid, work.chunk, lineage, work.block_size)
     if work.refresh:
         service.stage_cache.drop(address)
     if (entry := service.stage_cache.find(address)) is not None:

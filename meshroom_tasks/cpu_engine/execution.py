@@ -46,7 +46,7 @@ def compute_chunk(graph: Graph, node: GraphNode, index: int, cache: Path) -> boo
     Raises Terminated after SIGTERM or SIGINT, the child killed and the status KILLED.
     """
     folder = cache / node.node_type / node.uid
-    files = ChunkFiles.of(folder, node.kind.block_size, index)
+    files = ChunkFiles.of(folder, node.block_size, index)
     if read_state(files.status) == "SUCCESS":
         return True
     folder.mkdir(parents=True, exist_ok=True)
@@ -119,7 +119,7 @@ def _run_child(
 
 def _chunk(graph: Graph, node: GraphNode, index: int, cache: Path, folder: Path, threads: int) -> NodeChunk:
     views = view_count(graph)
-    block = node.kind.block_size or max(views, 1)
+    block = node.block_size or max(views, 1)
     values = {name: resolve(graph, value, str(cache)) for name, value in node.values.items()}
     return NodeChunk(
         attributes=nested(values),

@@ -37,6 +37,8 @@ class GraphNode:
     uid: str = ""
     invalidation: str = ""
     """Free text that is part of the uid (Meshroom's internal attribute of that name)."""
+    block_size: int = 0
+    """Views per chunk; 0: the node is not cut. Chosen by planning, and kept in the saved graph."""
 
     @property
     def node_type(self) -> str:

@@ -47,7 +47,7 @@ def compute(graph: Graph, node: GraphNode, index: int, saved: Path) -> bool:
     cache = saved.parent / "MeshroomCache"
     done = compute_chunk(graph, node, index, cache)
     if not done:
-        log = ChunkFiles.of(cache / node.node_type / node.uid, node.kind.block_size, index).log
+        log = ChunkFiles.of(cache / node.node_type / node.uid, node.block_size, index).log
         print(f"{node.name}({index}) failed, see {log}", file=sys.stderr)
     return done
 

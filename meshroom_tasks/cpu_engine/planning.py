@@ -50,9 +50,17 @@ def plan(template: Path, photos: Path, overrides: Any = None, settings: Iterable
     headers = [read_header(path.absolute()) for path in find_photos(photos)]
     values = cameras[0].values
     values["viewpoints"], values["intrinsics"] = viewpoints_and_intrinsics(headers, values["defaultFieldOfView"])
+    lowered = wanted_block_sizes(os.environ.get("ENGINE_BLOCK_SIZES", ""))
     for node in in_order(graph):
         node.uid = _uid(graph, node)
+        node.block_size = min(node.block_size, lowered.get(node.node_type, node.block_size))
     return graph
+
+
+def wanted_block_sizes(text: str) -> dict[str, int]:
+    """`DepthMap=6,FeatureExtraction=12`: how many views a chunk holds at most, by node type."""
+    pairs = (entry.partition("=") for entry in text.split(","))
+    return {name.strip(): int(size) for name, _, size in pairs if size.strip().isdigit() and int(size) > 0}
 
 
 def _uid(graph: Graph, node: GraphNode) -> str:
@@ -84,7 +92,7 @@ def view_count(graph: Graph) -> int:
 
 def chunk_count(node: GraphNode, views: int) -> int:
     """Chunks that a node is cut into; 1 for a node that is not cut."""
-    return max(1, math.ceil(views / node.kind.block_size)) if node.kind.block_size else 1
+    return max(1, math.ceil(views / node.block_size)) if node.block_size else 1
 
 
 def saved_form(graph: Graph) -> dict[str, Any]:
@@ -109,7 +117,7 @@ def _saved_node(node: GraphNode, views: int, column: int) -> dict[str, Any]:
         "nodeType": node.node_type,
         "position": [200 * column, 0],
         "parallelization": {
-            "blockSize": node.kind.block_size,
+            "blockSize": node.block_size,
             "size": views if node.kind.sized_by_views else 1,
             "split": chunk_count(node, views),
         },

@@ -65,6 +65,7 @@ def _node(name: str, entry: Mapping[str, Any]) -> GraphNode:
         values={attribute: list(value) if isinstance(value, tuple) else value for attribute, value in values.items()},
         uid=entry.get("uids", {}).get("0", ""),
         invalidation=entry.get("internalInputs", {}).get("invalidation", ""),
+        block_size=_block_size(kind, entry),
     )
     for attribute, value in _flat(kind, entry.get("inputs", {})):
         if any(links_in(value)):
@@ -73,6 +74,12 @@ def _node(name: str, entry: Mapping[str, Any]) -> GraphNode:
         else:
             node.values[attribute] = _checked(kind, attribute, value)
     return node
+
+
+def _block_size(kind: Node, entry: Mapping[str, Any]) -> int:
+    """What the graph was planned with; of a template, the node type's own."""
+    saved = entry.get("parallelization", {}).get("blockSize", 0)
+    return saved if kind.block_size and isinstance(saved, int) and saved > 0 else kind.block_size
 
 
 def _kind(node_type: str) -> Node:

@@ -14,8 +14,10 @@ import tempfile
 from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+from meshroom_tasks.engine import block_sizes as block_sizes_of
 from meshroom_tasks.engine import failures, identity
 from meshroom_tasks.engine.environment import engine_environment
 from meshroom_tasks.engine.log import Tail
@@ -88,10 +90,12 @@ class Engine:
         overrides: Mapping[str, Mapping[str, Any]],
         watch: Watch,
         time_limit: float,
+        block_sizes: Mapping[str, int] | None = None,
     ) -> PlannedGraph:
         """Plan a graph for all photos of a folder; it is left in `folder/p.mg`.
 
-        `overrides`: settings by node name or node type. Raises SettingInvalid for those that the engine refuses,
+        `overrides`: settings by node name or node type. `block_sizes`: how many views a chunk holds at most, by node
+        type; where it says nothing, the engine decides. Raises SettingInvalid for those that the engine refuses,
         the watch's reason to stop, EngineTimeout and other EngineErrors.
         """
         identity.executable(self._batch)
@@ -102,12 +106,14 @@ class Engine:
             (folder / "overrides.json").write_text(json.dumps(wanted))
             command += ["--overrides", str(folder / "overrides.json")]
         journal = _Journal("planning", watch, output=folder / "plan.out")
-        outcome = self._run(command, "planning", folder, watch, time_limit, journal)
+        sizes = block_sizes or {}
+        outcome = self._run(command, "planning", folder, watch, time_limit, journal, sizes)
         if outcome.exit_code != 0:
             raise journal.failure("planning", outcome.exit_code)
         try:
+            block_sizes_of.note(folder / GRAPH, sizes)
             return parse_planned((folder / GRAPH).read_text())
-        except (OSError, GraphInvalid) as error:
+        except (OSError, ValueError, GraphInvalid) as error:
             raise EngineError(f"planning left no readable graph: {error}", log_tail=journal.tail()) from error
 
     def compute(
@@ -132,6 +138,7 @@ class Engine:
         try:
             graph = parse_planned((folder / GRAPH).read_text())
             views = graph.stage(stage).view_count(chunk)
+            sizes = block_sizes_of.noted(folder / GRAPH)
         except (OSError, KeyError) as error:
             raise HandoffIncomplete(f"the graph of {stage} is not in its folder; it is tried again") from error
         command = [*self._compute, str(folder / GRAPH), "--node", stage]
@@ -144,7 +151,7 @@ class Engine:
             log=results / f"{prefix}log",
             meter=Meter(node_type, views),
         )
-        outcome = self._run(command, stage, folder, watch, time_limit, journal)
+        outcome = self._run(command, stage, folder, watch, time_limit, journal, sizes)
         status = read_status(results / f"{prefix}status")
         if outcome.exit_code != 0 or status is None or status.state != "SUCCESS":
             state, code = (status.state, status.return_code) if status else (None, None)
@@ -152,15 +159,23 @@ class Engine:
         return outcome.usage
 
     def _run(
-        self, command: list[str], name: str, folder: Path, watch: Watch, time_limit: float, journal: _Journal
+        self,
+        command: list[str],
+        name: str,
+        folder: Path,
+        watch: Watch,
+        time_limit: float,
+        journal: _Journal,
+        block_sizes: Mapping[str, int] = MappingProxyType({}),
     ) -> Outcome:
+        added = {**self._added, **block_sizes_of.environment(block_sizes, os.environ)}
         try:
             outcome = run(
                 command,
                 name=name,
                 folder=folder,
                 output=journal.output,
-                environment=engine_environment(os.environ, self._added, self._threads),
+                environment=engine_environment(os.environ, added, self._threads),
                 watch=watch,
                 time_limit=time_limit,
                 tick=journal.read,

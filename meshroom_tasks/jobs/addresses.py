@@ -19,16 +19,25 @@ _LINEAGE_DIGITS = 32
 
 @dataclass(frozen=True)
 class Address:
+    """`block_size`: of a stage that is cut into several chunks; chunk 0 of another cut is another content."""
+
     engine: str
     photos_digest: str
     node_type: str
     uid: str
     chunk: int
     lineage: str
+    block_size: int = 0
 
     @property
     def key(self) -> str:
-        return f"cache/{self.engine}/{self.photos_digest}/{self.node_type}/{self.uid}/{self.chunk}/{self.lineage}"
+        chunk = f"{self.chunk}x{self.block_size}" if self.block_size else str(self.chunk)
+        return f"cache/{self.engine}/{self.photos_digest}/{self.node_type}/{self.uid}/{chunk}/{self.lineage}"
+
+
+def address_block(chunk_count: int, block_size: int) -> int:
+    """What of a block size belongs into addresses: nothing where one chunk holds the whole stage."""
+    return block_size if chunk_count > 1 else 0
 
 
 def lineage_of(reads: Iterable[ReadItem]) -> str:

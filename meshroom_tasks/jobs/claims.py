@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from meshroom_tasks.jobs import tables
+from meshroom_tasks.jobs.addresses import address_block
 from meshroom_tasks.jobs.avoidance import open_to
 from meshroom_tasks.jobs.base import Row, moving, new_token
 from meshroom_tasks.jobs.flow import Flow
@@ -110,6 +111,7 @@ class Claims(Flow, Waiting):
             chunk=step.chunk,
             chunk_count=stage.chunk_count,
             chunked=stage.chunked,
+            block_size=address_block(stage.chunk_count, stage.block_size),
             reads=self._reads_of(connection, job.id, stage.reads),
             reads_photos=stage.reads_photos,
             views=views_of_chunk(stage.chunked, stage.block_size, stage.size, step.chunk, len(job.photos or ())),

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 import sqlalchemy as sa
 
 from meshroom_tasks.jobs import tables
-from meshroom_tasks.jobs.addresses import Address, lineage_of
+from meshroom_tasks.jobs.addresses import Address, address_block, lineage_of
 from meshroom_tasks.jobs.base import Row
 from meshroom_tasks.jobs.endings import Endings
 from meshroom_tasks.jobs.records import ReadItem
@@ -41,9 +41,9 @@ class Flow(Endings):
 
     def _give_addresses(self, connection: sa.Connection, job: Row, stage: Row, reads: Sequence[ReadItem]) -> None:
         """Of its blocked chunks: one that still runs, though on other inputs, keeps that of what it computes."""
-        lineage = lineage_of(reads)
+        lineage, block = lineage_of(reads), address_block(stage.chunk_count, stage.block_size)
         for chunk in range(stage.chunk_count):
-            address = Address(job.engine, job.photos_digest, stage.node_type, stage.uid, chunk, lineage)
+            address = Address(job.engine, job.photos_digest, stage.node_type, stage.uid, chunk, lineage, block)
             connection.execute(
                 sa.update(tables.step)
                 .where(tables.step.c.job_id == job.id, tables.step.c.stage == stage.name, tables.step.c.chunk == chunk)

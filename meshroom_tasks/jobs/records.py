@@ -116,6 +116,8 @@ class Work:
     chunk: int = 0
     chunk_count: int = 1
     chunked: bool = False
+    block_size: int = 0
+    """Of a stage of several chunks; part of their addresses."""
     reads: tuple[ReadItem, ...] = ()
     reads_photos: bool = False
     views: int = 0

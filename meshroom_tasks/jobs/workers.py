@@ -5,6 +5,7 @@ What a worker computes is not written here: its running steps say it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -133,6 +134,14 @@ class Workers(StoreBase):
             ).all()
             running, now = _running_steps(connection), self._now(connection)
         return tuple(self._worker_view(row, running, now) for row in rows)
+
+    def capacity(self) -> dict[str, int]:
+        """How many steps of each queue can run at a time on the workers that take any now."""
+        found: Counter[str] = Counter()
+        for worker in self.workers():
+            if worker.state == "running":
+                found.update(dict.fromkeys(worker.queues, worker.processes))
+        return dict(found)
 
     def _known(self, connection: sa.Connection) -> sa.ColumnElement[bool]:
         return tables.worker.c.last_seen >= self._now(connection) - _FORGOTTEN_AFTER

@@ -57,6 +57,16 @@ def test_one_chunk(engine: Run, planned: Path) -> None:
     assert process["cpuSeconds"] >= 0
 
 
+def test_a_chunk_handles_the_block_that_it_was_planned_for(
+    engine: Run, template: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENGINE_BLOCK_SIZES", "Writer=1")
+    planning.save(planning.plan(template, photos), tmp_path / "p.mg")
+    monkeypatch.delenv("ENGINE_BLOCK_SIZES")
+    assert engine("meshroom_compute", tmp_path / "p.mg", "--node", "Writer_1", "--iteration", 1).returncode == 0
+    assert (folder_of(tmp_path / "p.mg", "Writer") / "1.txt").read_text() == "[1] 3 1"
+
+
 def test_all_chunks_of_a_node_and_then_the_node_after_it(engine: Run, planned: Path) -> None:
     assert engine("meshroom_compute", planned, "--node", "Writer_1").returncode == 0
     assert (folder_of(planned, "Writer") / "0.txt").read_text() == "[0, 1] 3 1"

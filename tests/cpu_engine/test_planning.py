@@ -42,6 +42,22 @@ def test_saved_graph_has_meshrooms_form(template: Path, photos: Path, tmp_path: 
         assert len(node["uids"]["0"]) == 40
 
 
+def test_a_smaller_block_makes_more_chunks_and_no_other_uids(
+    template: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = uids(template, photos)
+    monkeypatch.setenv("ENGINE_BLOCK_SIZES", "Writer=1,Reader=1,CameraInit=9")
+    graph = planning.plan(template, photos)
+    planning.save(graph, tmp_path / "p.mg")
+    nodes = json.loads((tmp_path / "p.mg").read_text())["graph"]
+    assert nodes["Writer_1"]["parallelization"] == {"blockSize": 1, "size": 3, "split": 3}
+    assert nodes["Reader_1"]["parallelization"] == {"blockSize": 0, "size": 1, "split": 1}
+    assert {name: node.uid for name, node in graph.items()} == usual
+    monkeypatch.setenv("ENGINE_BLOCK_SIZES", "Writer=99")
+    assert planning.plan(template, photos)["Writer_1"].block_size == 2
+    assert read_graph(tmp_path / "p.mg")["Writer_1"].block_size == 1, "computing follows the saved graph"
+
+
 def test_a_saved_graph_reads_back_equal(template: Path, photos: Path, tmp_path: Path) -> None:
     graph = planning.plan(template, photos, {"Writer": {"inner": {"depth": 4}}})
     planning.save(graph, tmp_path / "p.mg")

@@ -1,5 +1,6 @@
 """What the test engine does when its script tells it to; see engine.py for the names."""
 
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import time
 from outputs import content
 
 AN_HOUR = 3600.0
+MEETING_SECONDS = 90.0
 
 
 def choose(rules, chunk, attempt):
@@ -40,6 +42,7 @@ def during(actions, chunk):
     """In the binary."""
     start_children(actions)
     chunk.log(*actions.get("lines", []))
+    meet(actions.get("meet", 0), chunk)
     spin(actions.get("spin", 0.0))
     held = b"x" * actions.get("memory", 0)
     if "sleep" in actions:
@@ -59,6 +62,21 @@ def during(actions, chunk):
             file.write(text)
     if "signal" in actions:
         os.kill(os.getpid(), actions["signal"])
+
+
+def meet(count, chunk):
+    """Go on once so many chunks of this stage have been begun, none of which ends before."""
+    deadline = time.monotonic() + MEETING_SECONDS
+    while count and len(begun(chunk.uid)) < count:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"only the chunks {sorted(begun(chunk.uid))} came")
+        time.sleep(0.05)
+
+
+def begun(uid):
+    with open(os.environ["SCRIPTED_ENGINE_LEDGER"]) as file:
+        lines = [json.loads(line) for line in file if line.endswith("\n")]
+    return {line["chunk"] for line in lines if line["uid"] == uid and line["event"] == "start"}
 
 
 def spin(seconds):

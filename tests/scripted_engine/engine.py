@@ -31,6 +31,7 @@ ACTIONS, carried out in this order:
                                 session, and one that was forked twice and whose parent has gone
     "stdout": ["..."]           lines on the standard output of the command
     "lines": ["..."]            lines in the node's log
+    "meet": 4                   waits until so many chunks of the stage have been begun; fails if they do not come
     "spin": 0.5                 CPU seconds to burn
     "memory": 50000000          bytes to hold while sleeping
     "sleep": 1.5                seconds, with a line `[k/10] ...` in the log after each tenth

@@ -52,6 +52,9 @@ def plan(script, options):
             if not apply_overrides(nodes, json.load(file)):
                 return 1
     block_sizes = {**BLOCK_SIZES, **script.get("block_sizes", {})}
+    for entry in filter(None, os.environ.get("ENGINE_BLOCK_SIZES", "").split(",")):
+        node_type, size = entry.split("=")
+        block_sizes[node_type] = min(block_sizes.get(node_type, 0), int(size))
     uids = {}
     graph = {name: planned(nodes, name, len(photos), block_sizes, uids) for name in nodes}
     header = {"releaseVersion": "2023.3.0", "fileVersion": "1.1", "template": False}
