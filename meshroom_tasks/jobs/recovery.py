@@ -33,6 +33,9 @@ from meshroom_tasks.jobs.flow import Flow
 from meshroom_tasks.jobs.states import StepEvent, downstream_of
 from meshroom_tasks.jobs.warnings import merged
 
+_REACHED = sa.case((tables.step.c.state == "done", 1.0), else_=tables.step.c.reached)
+"""What was done before counts on: the job's progress never goes back."""
+
 MOST_RECOVERIES = 3
 """Of one step. A store that damages the same result again and again needs somebody to look at it."""
 
@@ -55,7 +58,7 @@ class Recovery(Flow):
         connection.execute(
             moving(StepEvent.RESET)
             .where(tables.step.c.id.in_([step.id for step in producers]))
-            .values(**NOT_BEGUN, refresh=False, recoveries=tables.step.c.recoveries + 1)
+            .values(**NOT_BEGUN, reached=_REACHED, refresh=False, recoveries=tables.step.c.recoveries + 1)
         )
         told = [_warning(step) for step in producers]
         self._update_job(connection, job.id, warnings=merged(job.warnings, told))
@@ -70,7 +73,9 @@ class Recovery(Flow):
         connection.execute(sa.select(tables.step.c.id).where(follow).order_by(tables.step.c.id).with_for_update())
         connection.execute(sa.update(tables.step).where(follow, tables.step.c.state == "running").values(outdated=True))
         asked_for_anew = sa.case((tables.step.c.state == "done", sa.false()), else_=tables.step.c.refresh)
-        connection.execute(moving(StepEvent.RESET).where(follow).values(**NOT_BEGUN, refresh=asked_for_anew))
+        connection.execute(
+            moving(StepEvent.RESET).where(follow).values(**NOT_BEGUN, reached=_REACHED, refresh=asked_for_anew)
+        )
 
     def _give_up(self, connection: sa.Connection, job: Row, step: Row) -> None:
         """The holder of an outdated step has stopped."""
