@@ -276,11 +276,12 @@ class BundleCorrupt(ServiceError):
 class StoredResultLost(ServiceError):
     """What earlier steps of the job have stored is gone or damaged: they run again by themselves, and all that follows.
 
-    `bundle_keys` names what was lost. It fails the job when the same result is lost again and again.
+    `bundle_keys` names what was lost. It counts as a failure of the step that finds it
+    only when the same result is lost again and again, or when it is none that the job names yet.
     """
 
     code = "stored_result_lost"
-    retry = NEVER
+    retry = ONCE_MORE
 
     def __init__(self, message: str, *, bundle_keys: tuple[str, ...], **context: Any) -> None:
         super().__init__(message, bundle_keys=list(bundle_keys), **context)

@@ -103,6 +103,12 @@ class Settings(BaseSettings):
     extra_pipelines_dir: Path | None = None
     """Templates beside those of `pipelines_dir`; default: `pipelines` in the data folder, if it is there."""
 
+    # Stage cache
+    cache_max_bytes: int = Field(default=0, ge=0)
+    """Size of all bundles; beyond it the least recently used go, but never what a live job needs. 0: no limit."""
+    cache_max_age_seconds: float = Field(default=0.0, ge=0)
+    """What was not used for so long goes. 0: no limit."""
+
     # Broker
     broker_url: str = ""
     broker_host: str = ""

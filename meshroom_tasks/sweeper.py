@@ -16,6 +16,9 @@ from types import FrameType
 from meshroom_tasks.child_processes import say_ready
 from meshroom_tasks.dispatch import flush
 from meshroom_tasks.errors import ServiceError
+from meshroom_tasks.handoff.eviction import CacheLimits, evict
+from meshroom_tasks.handoff.stage_cache import StageCache
+from meshroom_tasks.handoff.verification import Verification
 from meshroom_tasks.jobs.store import JobStore, open_store
 from meshroom_tasks.logs import configure_logging, logger
 from meshroom_tasks.settings import current_settings
@@ -23,9 +26,9 @@ from meshroom_tasks.storage import Storage, open_storage
 
 log = logger(__name__)
 
-_TIDY_SECONDS = 3600.0
+_TIDY_SECONDS = 600.0
+_LOOK_SECONDS = 2.0
 _SUBMISSIONS_KEPT = timedelta(days=3)
-_PATIENCE_SECONDS = 3.0  # Leases must not wait for an object store that is away.
 _ABANDONED_SECONDS = 86_400.0
 """A bundle of many gigabytes may take hours to be written."""
 
@@ -50,19 +53,37 @@ def sweep(store: JobStore) -> Swept:
 
 
 class Tidying:
-    """Removes abandoned uploads and forgets old idempotency keys, at most once an hour."""
+    """Removes abandoned uploads and what the stage cache should not keep, forgets old idempotency keys: at most every
+    few minutes."""
 
-    def __init__(self, store: JobStore, storage: Storage) -> None:
+    def __init__(self, store: JobStore, storage: Storage, limits: CacheLimits) -> None:
         self._store = store
         self._storage = storage
+        self._limits = limits
         self._next = 0.0
 
     def when_due(self) -> None:
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + _TIDY_SECONDS
             self._store.forget_submissions(_SUBMISSIONS_KEPT)
+            self._tidy_cache()
             if removed := self._storage.remove_abandoned(older_than_seconds=_ABANDONED_SECONDS):
                 log.info("abandoned uploads removed", count=removed)
+
+    def _tidy_cache(self) -> None:
+        evicted = evict(self._store, StageCache(self._storage), self._limits)
+        if evicted.entries or evicted.still_over:
+            log.info("stage cache evicted", **vars(evicted))
+        for orphan in Verification(self._store, self._storage).orphans(repair=True):
+            log.info("bundle of a killed worker removed", key=orphan.key, size=orphan.size)
+
+    def keep_on(self, stop: threading.Event) -> None:
+        """In a thread of its own: a large bucket takes a while to be looked through, and leases must not wait."""
+        while not stop.wait(_LOOK_SECONDS):
+            try:
+                self.when_due()
+            except ServiceError as error:
+                log.warning("tidying failed; it is tried again in a while", code=error.code, error=error.message)
 
 
 def main() -> None:
@@ -76,13 +97,13 @@ def main() -> None:
     signal.signal(signal.SIGTERM, request_stop)
     signal.signal(signal.SIGINT, request_stop)
     store = open_store(settings)
-    tidying = Tidying(store, open_storage(settings, patience=_PATIENCE_SECONDS))
+    tidying = Tidying(store, open_storage(settings), CacheLimits.of(settings))
+    threading.Thread(target=tidying.keep_on, args=(stop,), name="tidying", daemon=True).start()
     log.info("sweeping", every_seconds=settings.sweep_seconds)
     while not stop.wait(settings.sweep_seconds):
         say_ready()
         try:
             sweep(store)
-            tidying.when_due()
         except ServiceError as error:
             log.warning("a sweep failed; the next one tries again", code=error.code, error=error.message)
 

@@ -4,6 +4,7 @@ import os
 import time
 from pathlib import Path
 
+from meshroom_tasks.handoff.eviction import CacheLimits
 from meshroom_tasks.jobs.store import open_store
 from meshroom_tasks.settings import load_settings
 from meshroom_tasks.storage import LocalStorage
@@ -20,7 +21,7 @@ def test_what_a_killed_writer_left_goes_after_a_day_and_what_is_being_written_st
         old.write_bytes(b"half")
         yesterday = time.time() - 90_000
         os.utime(old, (yesterday, yesterday))
-        Tidying(store, storage).when_due()
+        Tidying(store, storage, CacheLimits()).when_due()
         assert young.exists()
         assert not old.exists()
     assert storage.get_bytes("a/new") == b"half"

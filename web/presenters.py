@@ -42,6 +42,7 @@ def job(view: JobView, result_url: ResultUrl) -> out.Job:
         metadata=dict(view.metadata),
         engine=view.engine,
         stages=[_stage(stage) for stage in view.stages],
+        reuse=out.Reuse(chunks=view.reuse.chunks, cached=view.reuse.cached),
         warnings=[dict(warning) for warning in view.warnings],
         results=[_result(view.id, result, result_url) for result in view.results],
         quality=dict(view.quality),

@@ -20,6 +20,8 @@ from meshroom_tasks.jobs.addresses import Address
 from meshroom_tasks.jobs.records import Entry, ReadItem, Usage
 from meshroom_tasks.storage import Progress, Storage
 
+PREFIX = "cache"
+_MARKER = ".json"
 _COMPRESSED = (".tar.zst", "application/zstd")
 _PLAIN = (".tar", "application/x-tar")
 
@@ -47,6 +49,14 @@ class StageCache:
     def drop(self, address: Address) -> None:
         """Forget the entry, so that it is computed anew; its bundle stays for those who were told of it."""
         self._storage.delete(_marker_key(address.key))
+
+    def evict(self, key: str, bundle_key: str | None) -> None:
+        """Remove the entry at the address `key`: its marker, unless it names another bundle by now, then the bundle."""
+        entry = self.entry_at(key)
+        if entry is None or entry.bundle_key == bundle_key:
+            self._storage.delete(_marker_key(key))
+        if bundle_key is not None:
+            self._storage.delete(bundle_key)
 
     def put(
         self,
@@ -88,21 +98,14 @@ class StageCache:
             with self._storage.open(item.bundle_key) as bundle:
                 unpack(bundle, folder, digest=item.digest, progress=progress)
         except ObjectMissing as error:
-            self._drop_marker_of(item.bundle_key)
+            self.evict(key_of_bundle(item.bundle_key), item.bundle_key)
             raise _lost(item, "gone") from error
         except BundleCorrupt as error:
-            self._drop_marker_of(item.bundle_key)
-            self._storage.delete(item.bundle_key)
+            self.evict(key_of_bundle(item.bundle_key), item.bundle_key)
             raise _lost(item, "damaged") from error
         return folder
 
-    def _drop_marker_of(self, bundle_key: str) -> None:
-        """Not that of another bundle, which has been computed in the place of this one."""
-        entry = self._read(_key_of_bundle(bundle_key))
-        if entry is None or entry.bundle_key == bundle_key:
-            self._storage.delete(_marker_key(_key_of_bundle(bundle_key)))
-
-    def _read(self, key: str) -> Entry | None:
+    def entry_at(self, key: str) -> Entry | None:
         """The entry as its marker tells; None where there is none, or one that is not ours."""
         try:
             return _read_marker(key, self._storage.get_bytes(_marker_key(key)))
@@ -121,11 +124,22 @@ class StageCache:
         return ours
 
 
+def is_marker(key: str) -> bool:
+    """Whether a key below `PREFIX` is that of a marker; all others are bundles."""
+    return key.endswith(_MARKER)
+
+
+def key_of_marker(marker: str) -> str:
+    """The address whose marker it is."""
+    return marker.removesuffix(_MARKER)
+
+
 def _marker_key(key: str) -> str:
-    return f"{key}.json"
+    return f"{key}{_MARKER}"
 
 
-def _key_of_bundle(bundle_key: str) -> str:
+def key_of_bundle(bundle_key: str) -> str:
+    """The address that the bundle was stored for."""
     return bundle_key.rpartition("-")[0]
 
 
@@ -150,7 +164,7 @@ def _read_marker(key: str, content: bytes) -> Entry | None:
         unpacked_size = int(fields.get("unpacked_size", 0))
     except (ValueError, KeyError, TypeError):
         return None
-    if _key_of_bundle(bundle_key) != key:
+    if key_of_bundle(bundle_key) != key:
         return None
     return Entry(key, bundle_key, digest, size, usage, cached=True, unpacked_size=unpacked_size)
 

@@ -10,14 +10,15 @@ from typing import Any
 import sqlalchemy as sa
 
 from meshroom_tasks.jobs import tables
-from meshroom_tasks.jobs.base import Row, StoreBase, error_json
+from meshroom_tasks.jobs.base import Row, error_json
+from meshroom_tasks.jobs.cache_entries import CacheEntries
 from meshroom_tasks.jobs.notices import completed_notice, failed_notice
 from meshroom_tasks.jobs.records import ErrorView, JobStatus, ResultFile
 
 CANCELLED = ErrorView(code="job_cancelled", message="The job was cancelled on request.")
 
 
-class Endings(StoreBase):
+class Endings(CacheEntries):
     def _complete_job(
         self, connection: sa.Connection, job: Row, results: Sequence[ResultFile], quality: Mapping[str, Any]
     ) -> None:
@@ -38,6 +39,7 @@ class Endings(StoreBase):
 
     def _end(self, connection: sa.Connection, job: Row, status: JobStatus, **values: Any) -> None:
         self._cancel_waiting_steps(connection, job.id)
+        self._use_entries_of(connection, job.id)
         self._update_job(connection, job.id, status=status, finished_at=self._now(connection), **values)
 
     def _notify(self, connection: sa.Connection, job: Row, body: Mapping[str, Any]) -> None:

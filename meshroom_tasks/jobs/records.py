@@ -217,6 +217,14 @@ class StageView:
 
 
 @dataclass(frozen=True)
+class Reuse:
+    """How many of the `chunks` of the job's graph were taken from the stage cache so far."""
+
+    chunks: int
+    cached: int
+
+
+@dataclass(frozen=True)
 class JobView:
     id: str
     status: JobStatus
@@ -238,6 +246,7 @@ class JobView:
     """Jobs whose steps are taken before its own, while none of its own is running; None otherwise."""
     engine: str | None
     stages: tuple[StageView, ...]
+    reuse: Reuse
     warnings: tuple[Mapping[str, JSON], ...]
     results: tuple[ResultFile, ...]
     quality: Mapping[str, JSON]

@@ -44,7 +44,8 @@ class Recovery(Flow):
     def _recover(self, connection: sa.Connection, job: Row, reporter: Row, lost: StoredResultLost) -> bool:
         """Send back the steps whose results are lost, and what follows them; the reporter is outdated then.
 
-        False when nothing is done: a lost result has been computed again too often, or is none of this job's.
+        False when nothing is done: a lost result has been computed again too often, or is none that the job names: an
+        entry that was found and dropped before it was taken over.
         """
         done = sa.select(tables.step).where(tables.step.c.job_id == job.id, tables.step.c.state == "done")
         producers = [

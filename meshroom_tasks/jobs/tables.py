@@ -79,6 +79,7 @@ job = sa.Table(
     sa.Column("error", sa.JSON),
     sa.Index(None, "created_at", "id"),
     sa.Index(None, "status"),
+    sa.Index(None, "photos_digest"),
 )
 
 # Kept when the job is deleted: the same request sent again still gets the same answer.
@@ -168,6 +169,24 @@ disk_wait = sa.Table(
     sa.Column("worker", sa.String(255), primary_key=True),
     sa.Column("until", UtcTime, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
+)
+
+# What the stage cache holds in the object store. Not bound to jobs: it outlives them.
+cache_entry = sa.Table(
+    "cache_entry",
+    metadata,
+    sa.Column("address", sa.String(512), primary_key=True),
+    sa.Column("engine", sa.String(128), nullable=False),
+    sa.Column("photos_digest", sa.String(64), nullable=False),
+    sa.Column("node_type", sa.String(128), nullable=False),
+    sa.Column("uid", sa.String(64), nullable=False),
+    sa.Column("bundle_key", sa.String(600), nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("last_used_at", UtcTime, nullable=False),
+    sa.Index(None, "last_used_at"),
+    sa.Index(None, "photos_digest"),
 )
 
 outbox = sa.Table(

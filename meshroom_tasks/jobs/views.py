@@ -23,6 +23,7 @@ from meshroom_tasks.jobs.records import (
     Options,
     Page,
     ResultFile,
+    Reuse,
     StageView,
     StepState,
     Usage,
@@ -79,7 +80,7 @@ class Views(Waiting):
         ).all()
         order = [*_FIXED_BEFORE, *(row.name for row in stages), "results"]
         node_types = {row.name: row.node_type for row in stages}
-        waits = self._waits(connection, job.id)
+        waits = {**self._computed_elsewhere(connection, job), **self._waits(connection, job.id)}
         views = tuple(
             _stage_view(
                 name,
@@ -117,6 +118,7 @@ class Views(Waiting):
             queued_behind=behind,
             engine=job.engine,
             stages=views,
+            reuse=_reuse(steps),
             warnings=tuple(job.warnings),
             results=tuple(ResultFile(**item) for item in job.results or ()),
             quality=job.quality or {},
@@ -124,6 +126,15 @@ class Views(Waiting):
             attempts=job.attempts,
             request_id=job.request_id,
         )
+
+    def _computed_elsewhere(self, connection: sa.Connection, job: Row) -> dict[str, str]:
+        """By the id of a step: the job for which the same chunk is being computed, and whose result it will take."""
+        step, running = tables.step.c, tables.step.alias("running")
+        query = sa.select(step.id, running.c.job_id).where(
+            step.job_id == job.id, in_state("ready"), running.c.address == step.address, in_state("running", running)
+        )
+        found = connection.execute(query)
+        return {row.id: f"waiting for job {row.job_id}, which computes the same" for row in found}
 
     def _slots(self, connection: sa.Connection, job: Row, now: datetime) -> list[Slot]:
         """Room for steps on the workers that answer, but for what steps of jobs before this one take of it."""
@@ -171,6 +182,11 @@ def _task(step: Row, now: datetime) -> Task:
         stage=step.stage or "",
         seconds=max(0.0, (until - step.started_at).total_seconds()) if step.started_at and until else 0.0,
     )
+
+
+def _reuse(steps: Sequence[Row]) -> Reuse:
+    chunks = [step for step in steps if step.kind == "chunk"]
+    return Reuse(chunks=len(chunks), cached=sum(step.state == "done" and step.cached for step in chunks))
 
 
 def _stage_view(name: str, node_type: str, steps: Sequence[Row], waits: Mapping[str, str]) -> StageView:

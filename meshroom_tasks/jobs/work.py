@@ -126,6 +126,7 @@ class WorkStore(Claims, Recovery, Learning):
             )
             if job is None:
                 return False
+            self._remember_entry(connection, entry)
             self._announce_same_address(connection, work)
             self._go_on(connection, work.job_id)
             self._learn(connection, work, entry)

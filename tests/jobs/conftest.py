@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 
 import pytest
 
+from meshroom_tasks.jobs.addresses import Address, lineage_of
 from meshroom_tasks.jobs.base import Timing
 from meshroom_tasks.jobs.database import Database
 from meshroom_tasks.jobs.outbox import Hint
@@ -106,7 +107,8 @@ GRAPH = (planned("Init"), planned("Left", "Init", chunks=2), planned("Right", "I
 
 def entry_for(work: Work, content: str = "") -> Entry:
     digest = f"{work.node_type}-{work.chunk}-{content}"
-    return Entry("key", f"bundle/{digest}", digest, 5, Usage(1.0, 2.0, 3))
+    key = Address(work.engine, work.photos_digest, work.node_type, work.uid, work.chunk, lineage_of(work.reads)).key
+    return Entry(key, f"bundle/{digest}", digest, 5, Usage(1.0, 2.0, 3))
 
 
 def claim_kind(store: JobStore, kind: str, worker: str = "w1") -> Work | None:

@@ -103,12 +103,14 @@ def test_the_results_step_recovers_too(store: JobStore) -> None:
     assert store.job(job_id).status == "completed"
 
 
-def test_a_result_that_is_lost_again_and_again_fails_the_job(store: JobStore) -> None:
+def test_a_result_that_is_lost_again_and_again_fails_the_job(store: JobStore, clock: Clock) -> None:
     job_id = run_to_plan(store, GRAPH[:2])
     for _ in range(MOST_RECOVERIES + 1):
         finish(store, "Init")
         left = claimed(store, "Left")
         store.fail(left, lost(left.reads[0]))
+    clock.advance(3)
+    store.fail(left := claimed(store, "Left"), lost(left.reads[0]))
     view = store.job(job_id)
     assert view.error is not None
     assert (view.status, view.error.code, view.error.stage) == ("failed", "stored_result_lost", "Left_1")
@@ -116,6 +118,13 @@ def test_a_result_that_is_lost_again_and_again_fails_the_job(store: JobStore) ->
     left = claimed(store, "Left")
     store.fail(left, lost(left.reads[0]))
     assert run_chunks(store) == ["Init_1/0", "Left_1/0", "Left_1/1"]
+
+
+def test_an_entry_that_is_found_damaged_before_it_is_taken_over_costs_a_try(store: JobStore, clock: Clock) -> None:
+    run_to_plan(store)
+    store.fail(claimed(store, "Init"), StoredResultLost("damaged", bundle_keys=("elsewhere",)))
+    clock.advance(3)
+    assert claimed(store, "Init").attempt == 2
 
 
 def test_a_loss_in_a_cancelled_job_only_ends_it(store: JobStore) -> None:

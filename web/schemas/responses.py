@@ -52,6 +52,11 @@ class Chunk(Answer):
     )
 
 
+class Reuse(Answer):
+    chunks: int = Field(description="Of all stages of the pipeline.", examples=[40])
+    cached: int = Field(description="Taken from earlier computations so far.", examples=[31])
+
+
 class Stage(Answer):
     name: str = Field(description="`ingest`, `plan`, a node of the pipeline, or `results`.", examples=["DepthMap"])
     node_type: str
@@ -112,6 +117,7 @@ class Job(Answer):
     metadata: dict[str, Any] = Field(description="As it was sent.")
     engine: str | None = Field(description="Name and version of what computes; null until the job is planned.")
     stages: list[Stage]
+    reuse: Reuse = Field(description="What need not be computed, since it was for another job.")
     warnings: list[dict[str, Any]]
     results: list[Result]
     quality: dict[str, Any] = Field(description="Photos used, reprojection error, points, faces and more.")
