@@ -131,6 +131,7 @@ class Submission(Flow):
                 status="queued",
                 cancel_requested=False,
                 attempts=job.attempts + 1,
+                progress_floor=0.0,
                 started_at=None,
                 finished_at=None,
                 error=None,

@@ -73,6 +73,8 @@ job = sa.Table(
     sa.Column("photos", sa.JSON),
     # Which part of the steps' weights comes from experience.
     sa.Column("measured", sa.Float, nullable=False, default=0.0),
+    # How far it was when its graph was planned anew within an attempt.
+    sa.Column("progress_floor", sa.Float, nullable=False, default=0.0),
     sa.Column("warnings", sa.JSON, nullable=False, default=list),
     sa.Column("results", sa.JSON),
     sa.Column("quality", sa.JSON),

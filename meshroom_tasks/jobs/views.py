@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from meshroom_tasks.errors import NotFound, RequestRefused
 from meshroom_tasks.jobs import tables
 from meshroom_tasks.jobs.base import Row, error_view
-from meshroom_tasks.jobs.progress import Task, job_progress
+from meshroom_tasks.jobs.progress import job_progress
 from meshroom_tasks.jobs.queueing import HIGHEST_PRIORITY, in_state
 from meshroom_tasks.jobs.records import (
     ChunkView,
@@ -29,6 +29,7 @@ from meshroom_tasks.jobs.records import (
     Usage,
 )
 from meshroom_tasks.jobs.retries import briefly
+from meshroom_tasks.jobs.standing import Standing, task_of
 from meshroom_tasks.jobs.states import ENDED
 from meshroom_tasks.jobs.time_left import Slot, seconds_left
 from meshroom_tasks.jobs.waiting import Waiting
@@ -36,7 +37,7 @@ from meshroom_tasks.jobs.waiting import Waiting
 _FIXED_BEFORE = ("ingest", "plan")
 
 
-class Views(Waiting):
+class Views(Waiting, Standing):
     @briefly
     def job(self, job_id: str) -> JobView:
         with self.database.snapshot() as connection:
@@ -91,7 +92,7 @@ class Views(Waiting):
             for name in order
         )
         now = self._now(connection)
-        tasks = [_task(step, now) for step in sorted(steps, key=lambda step: (step.position, step.chunk))]
+        tasks = [task_of(step, now) for step in sorted(steps, key=lambda step: (step.position, step.chunk))]
         behind = left = None
         if job.status not in ENDED and not any(task.state == "running" for task in tasks):
             behind = self._jobs_before(connection, job)
@@ -113,7 +114,7 @@ class Views(Waiting):
             image_count=len(job.image_urls),
             callback_url=job.callback_url,
             metadata=job.metadata,
-            progress=1.0 if job.status == "completed" else round(job_progress(tasks), 4),
+            progress=1.0 if job.status == "completed" else round(job_progress(tasks, job.progress_floor), 4),
             seconds_left=left,
             queued_behind=behind,
             engine=job.engine,
@@ -166,22 +167,6 @@ def _is_before(job: Row) -> sa.ColumnElement[bool]:
     """Steps of jobs that are served before this one."""
     step, rank = tables.step.c, HIGHEST_PRIORITY - job.priority
     return sa.or_(step.rank < rank, sa.and_(step.rank == rank, step.queued_at < job.created_at))
-
-
-def _task(step: Row, now: datetime) -> Task:
-    until = step.finished_at if step.state == "done" else now
-    return Task(
-        kind=step.kind,
-        queue=step.queue,
-        state=step.state,
-        weight=step.weight,
-        progress=1.0 if step.state == "done" else step.progress,
-        # What its holder has not told yet; a cached chunk is worth what was computed of it before.
-        reached=1.0 if step.state == "done" and not step.cached else step.reached,
-        cached=step.cached,
-        stage=step.stage or "",
-        seconds=max(0.0, (until - step.started_at).total_seconds()) if step.started_at and until else 0.0,
-    )
 
 
 def _reuse(steps: Sequence[Row]) -> Reuse:

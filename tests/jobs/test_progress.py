@@ -7,12 +7,13 @@ import random
 import pytest
 
 from meshroom_tasks.errors import EngineError
+from meshroom_tasks.jobs import tables
 from meshroom_tasks.jobs.progress import PARTS, Task, job_progress
 from meshroom_tasks.jobs.records import Entry, StepState
 from meshroom_tasks.jobs.store import JobStore
 from meshroom_tasks.jobs.views import stage_state
 
-from .conftest import RESULTS, Clock, claim_kind, entry_for, run_to_plan
+from .conftest import GRAPH, RESULTS, Clock, claim_kind, entry_for, run_to_plan
 
 
 def chunk(weight: float, reached: float = 0.0, *, state: StepState = "running", cached: bool = False) -> Task:
@@ -95,6 +96,33 @@ def test_it_never_goes_back_whatever_happens_to_the_steps(store: JobStore, clock
     assert seen == sorted(seen)
     assert seen[-1] == 1.0
     assert len(set(seen)) > 6
+
+
+def test_a_new_plan_within_an_attempt_takes_nothing_back(store: JobStore) -> None:
+    job_id = run_to_plan(store)
+    for _ in range(3):
+        work = claim_kind(store, "chunk")
+        assert work is not None
+        store.finish_chunk(work, entry_for(work))
+    before = store.job(job_id).progress
+    with store.database.transaction() as connection:
+        job = store._lock_job(connection, job_id)
+        store._keep_progress(connection, job)
+        store._reset(connection, job, tables.step.c.kind.in_(("plan", "chunk", "results")), refresh=False)
+        store._open_next(connection, job)
+    seen = [before, store.job(job_id).progress]
+    plan = claim_kind(store, "plan")
+    assert plan is not None
+    store.finish_plan(plan, "engine-1", GRAPH)
+    while (work := claim_kind(store, "chunk")) is not None:
+        seen.append(store.job(job_id).progress)
+        store.finish_chunk(work, entry_for(work))
+    seen.append(store.job(job_id).progress)
+    assert seen == sorted(seen)
+    assert before < seen[-1] < 1
+    store.cancel(job_id)
+    store.requeue(job_id, "ingest")
+    assert store.job(job_id).progress == 0
 
 
 def test_the_weights_of_a_job_are_fixed_when_it_is_planned(store: JobStore, clock: Clock) -> None:
