@@ -17,9 +17,6 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from kombu import Connection
-
-from meshroom_tasks import topology
 from meshroom_tasks.jobs.records import JobView
 from tests.deployment import deployed
 from tests.servers.rabbitmq import private_rabbitmq, server_scripts
@@ -53,8 +50,6 @@ def broker(url: str | None, folder: Path) -> Iterator[str]:
 
 
 def measure(url: str, folder: Path, jobs: int) -> list[float]:
-    with Connection(url) as connection:
-        list(topology.declare(connection))
     found: list[float] = []
     # Hints that the sweeper sends again must not count: it waits for longer than any job takes.
     with deployed(folder, broker_url=url, cpu_workers=1, hint_seconds=60.0) as deployment:

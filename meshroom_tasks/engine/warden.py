@@ -167,9 +167,9 @@ def _kill_all(child: int, status: int | None) -> int:
     while True:
         for pid, ended in _reap():
             status = ended if pid == child else status
-        living = descendants(os.getpid())
-        if not living and not _has_children():
+        if not _has_children():
             return status if status is not None else signal.SIGKILL
+        living = descendants(os.getpid())
         hard = now() >= kill_at
         for pid in living if hard else living - told:
             with contextlib.suppress(ProcessLookupError):
