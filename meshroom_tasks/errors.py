@@ -185,9 +185,17 @@ class EngineMismatch(EngineError):
 
 
 class EngineKilled(EngineError):
-    """The process was killed from outside, most often for lack of memory."""
+    """The process was killed from outside: by somebody, or for lack of memory without a trace of it."""
 
     code = "engine_killed"
+    retry = replace(ONCE_MORE, elsewhere="machine")
+
+
+class MemoryExhausted(EngineError):
+    """The stage ran out of memory: it says so, or the kernel killed it for that."""
+
+    code = "memory_exhausted"
+    retry = NEVER
 
 
 class EngineCrashed(EngineError):
@@ -326,6 +334,10 @@ class WaitingForDisk(Stopped):
     """The worker has no room for the step, which goes back to the queue without counting as an attempt."""
 
     code = "waiting_for_disk"
+
+
+class PlannedAnew(Stopped):
+    code = "planned_anew"
 
 
 class Draining(Stopped):

@@ -99,6 +99,12 @@ def parse_planned(text: str) -> PlannedGraph:
     return PlannedGraph(release, tuple(_stage(nodes, name, order) for name in order))
 
 
+def node_inputs(text: str, name: str) -> Mapping[str, Any]:
+    """The attributes of a planned graph's node, links as they stand; empty for a node that is not in it."""
+    nodes = _read(text)[1]
+    return _mapping(nodes[name], "inputs", name) if name in nodes else {}
+
+
 def _read(text: str) -> tuple[str, Mapping[str, Mapping[str, Any]]]:
     try:
         document = json.loads(text)

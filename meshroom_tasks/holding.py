@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from meshroom_tasks.engine.failures import warnings
 from meshroom_tasks.errors import Draining, LeaseLost, ServiceError
 from meshroom_tasks.handoff.live_log import LiveLog
-from meshroom_tasks.jobs.records import Work
+from meshroom_tasks.jobs.records import NO_RELIEF, Relief, Work
 from meshroom_tasks.jobs.store import JobStore
 from meshroom_tasks.logs import bind, bound, logger
 from meshroom_tasks.storage import Storage
@@ -31,7 +31,7 @@ class StepFailed(Exception):
 
 
 class Holding:
-    """The holder's side of a claim; fulfils `engine.Watch`.
+    """The holder's side of a claim; fulfils `engine.Watch`. `relief`: what would help, by a failure's code.
 
     `claim_begun`: the monotonic time before the store was asked; the lease began then at the earliest.
     """
@@ -48,6 +48,7 @@ class Holding:
         self._reason: ServiceError | None = None
         self._progress = 0.0
         self._warned: list[str] = []
+        self.relief: Callable[[str], Relief] = lambda _: NO_RELIEF
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep, name=f"heartbeat-{work.step_id[:8]}", daemon=True)
 
@@ -145,4 +146,4 @@ def _report(store: JobStore, holding: Holding, error: ServiceError) -> None:
         "step failed", code=error.code, error=error.message, **{f"error_{k}": v for k, v in error.context.items()}
     )
     holding.line(f"--- {error.code}: {error.message}")
-    store.fail(holding.work, error)
+    store.fail(holding.work, error, holding.relief(error.code))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from celery import Task
@@ -16,15 +17,17 @@ from meshroom_tasks import callbacks
 from meshroom_tasks.celery_app import app
 from meshroom_tasks.dispatch import flush
 from meshroom_tasks.errors import EngineMismatch, tried
+from meshroom_tasks.graph import node_inputs
 from meshroom_tasks.handoff.locked_folders import locked_folder
 from meshroom_tasks.handoff.preparation import graph_key
 from meshroom_tasks.holding import Holding, StepFailed, hold
 from meshroom_tasks.ingest import IngestLimits, ingest_photos
 from meshroom_tasks.jobs.addresses import Address, lineage_of
-from meshroom_tasks.jobs.records import AttemptView, Entry, ReadItem
+from meshroom_tasks.jobs.records import AttemptView, Entry, ReadItem, Relief, Work
 from meshroom_tasks.logs import bound, logger
 from meshroom_tasks.planning import block_sizes, stages_of_graph
 from meshroom_tasks.registration import GATED_NODE_TYPE, check_registration
+from meshroom_tasks.relief import adjusted, lower_settings
 from meshroom_tasks.results import PUBLISHED_NODE_TYPES, ResultInputs, publish
 from meshroom_tasks.service import Service, current_service
 
@@ -85,7 +88,7 @@ def plan(service: Service, holding: Holding) -> None:
             photos=run.workspace.photos,
             template=pipeline.path,
             folder=run.path,
-            overrides=work.settings,
+            overrides=adjusted(work.settings, work.adjustments),
             watch=holding,
             time_limit=service.settings.plan_timeout_seconds,
             block_sizes=block_sizes(
@@ -116,6 +119,7 @@ def chunk(service: Service, holding: Holding) -> None:
     check_engine(service.engine.identity(), work.engine)
     policy = service.pipelines.policy(work.node_type)
     with service.preparation.run(holding) as run:
+        holding.relief = partial(relief_of, service, work, run.graph.read_text())
         with tried(policy.attempts):
             usage = service.engine.compute(
                 folder=run.path,
@@ -197,6 +201,18 @@ def gate(service: Service, holding: Holding, entry: Entry) -> tuple[Mapping[str,
     share = work.options.min_registered_share
     with service.preparation.entry(holding, item) as folder:
         return check_registration(folder, work, service.settings.min_registered_share if share is None else share)
+
+
+def relief_of(service: Service, work: Work, graph: str, code: str) -> Relief:
+    """What would help a chunk of the planned `graph` that failed with `code`, if it was for lack of memory."""
+    policy, larger = service.pipelines.policy(work.node_type), service.settings.intensive_queue
+    pipeline = service.pipelines.get(work.pipeline)
+    known = {name: attribute.default for name, attribute in pipeline.catalogue.attributes(work.node_type).items()}
+    values = {**known, **node_inputs(graph, work.node)}
+    return Relief(
+        larger_queue=larger if larger and policy.queue == "cpu" else None,
+        adjustment=lower_settings(work.node, work.node_type, values, code),
+    )
 
 
 def check_engine(own: str, wanted: str) -> None:

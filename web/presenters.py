@@ -37,6 +37,10 @@ def job(view: JobView, result_url: ResultUrl) -> out.Job:
         priority=view.priority,
         outputs=list(view.outputs),
         min_registered_share=view.options.min_registered_share,
+        adjustments=[
+            out.Adjustment(node=item.node, values=dict(item.values), code=item.code, message=item.message)
+            for item in view.adjustments
+        ],
         image_count=view.image_count,
         callback_url=redact(view.callback_url) if view.callback_url is not None else None,
         metadata=dict(view.metadata),

@@ -109,7 +109,7 @@ class Engine:
         sizes = block_sizes or {}
         outcome = self._run(command, "planning", folder, watch, time_limit, journal, sizes)
         if outcome.exit_code != 0:
-            raise journal.failure("planning", outcome.exit_code)
+            raise journal.failure("planning", outcome)
         try:
             block_sizes_of.note(folder / GRAPH, sizes)
             return parse_planned((folder / GRAPH).read_text())
@@ -155,7 +155,7 @@ class Engine:
         status = read_status(results / f"{prefix}status")
         if outcome.exit_code != 0 or status is None or status.state != "SUCCESS":
             state, code = (status.state, status.return_code) if status else (None, None)
-            raise journal.failure(node_type, outcome.exit_code, code, state)
+            raise journal.failure(node_type, outcome, code, state)
         return outcome.usage
 
     def _run(
@@ -249,9 +249,12 @@ class _Journal:
         return tuple(self._lines()[-failures.TAIL_LINES :])
 
     def failure(
-        self, stage: str, exit_code: int, return_code: int | None = None, state: str | None = None
+        self, stage: str, outcome: Outcome, return_code: int | None = None, state: str | None = None
     ) -> ServiceError:
-        error = failures.classify(stage, [*self._telling, *self._lines()], exit_code, return_code, state)
+        lines = [*self._telling, *self._lines()]
+        error = failures.classify(
+            stage, lines, outcome.exit_code, return_code, state, memory_short=outcome.memory_short
+        )
         error.log_tail = self.tail()
         return error
 

@@ -18,6 +18,7 @@ from meshroom_tasks.errors import (
     GpuMemory,
     GpuMissing,
     HandoffIncomplete,
+    MemoryExhausted,
     NoSurface,
     PhotosWithoutCalibration,
     PhotosWithoutOverlap,
@@ -45,6 +46,9 @@ def _rule(pattern: str, error: type[ServiceError], sentence: str) -> _Rule:
 
 _OVERLAP = "take more photos of one object that stands still, each overlapping its neighbours by about 70 %"
 _SETTING = "{stage} was given a setting that it does not take: {reason}"
+
+_OUT_OF_MEMORY = r"std::bad_alloc|MemoryError\b|[Cc]annot allocate memory|Insufficient memory|Out of memory"
+_MEMORY = "{stage} ran out of memory; give it a larger worker, or lower its settings, or send fewer or smaller photos"
 
 _RULES = (
     _rule(r"Invalid setting: (?P<reason>.*)", SettingInvalid, _SETTING),
@@ -95,11 +99,7 @@ _RULES = (
         DiskFull,
         "{stage} ran out of disk space; it is tried again, make room in the workspace",
     ),
-    _rule(
-        r"std::bad_alloc|\bMemoryError\b|Cannot allocate memory",
-        EngineKilled,
-        "{stage} ran out of memory; give it a larger worker, or lower settings or smaller photos",
-    ),
+    _rule(_OUT_OF_MEMORY, MemoryExhausted, _MEMORY),
 )
 
 _CRASHES = {-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS, -signal.SIGFPE, -signal.SIGILL}
@@ -108,16 +108,27 @@ _BAD_USAGE = 255
 
 
 def classify(
-    stage: str, lines: Sequence[str], exit_code: int, return_code: int | None, status: str | None = None
+    stage: str,
+    lines: Sequence[str],
+    exit_code: int,
+    return_code: int | None,
+    status: str | None = None,
+    *,
+    memory_short: bool = False,
 ) -> ServiceError:
     """The error that a failed stage means.
 
     `exit_code` is the command's (negative: a signal), `return_code` and `status` are those of the status file, None
-    where it does not say. What killed a process from outside goes before what its log says, and that before its code.
+    where it does not say. `memory_short`: if a process was killed, it was for lack of memory.
+    What killed a process from outside goes before what its log says, and that before its code.
     """
     tail = tuple(lines[-TAIL_LINES:])
     if exit_code in _KILLS or return_code in _KILLS:
-        sentence = f"{stage} was killed, most often for lack of memory; give it a larger worker, or lower settings"
+        for_memory = memory_short and -signal.SIGKILL in (exit_code, return_code)
+        if for_memory or any(re.search(_OUT_OF_MEMORY, line) for line in lines):
+            return MemoryExhausted(_MEMORY.format(stage=stage), log_tail=tail)
+        by = _signal_name(exit_code if exit_code in _KILLS else return_code)
+        sentence = f"{stage} was killed ({by}), by somebody or for lack of memory; it is tried once more, elsewhere"
         return EngineKilled(sentence, log_tail=tail)
     for rule in _RULES:
         for line in lines:

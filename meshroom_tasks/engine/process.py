@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol, cast
 
-from meshroom_tasks.engine import markers
+from meshroom_tasks.engine import markers, memory
 from meshroom_tasks.errors import EngineError, EngineKilled, EngineNotFound, EngineTimeout, LeaseLost, ServiceError
 from meshroom_tasks.jobs.records import Usage
 
@@ -56,6 +56,8 @@ class Outcome:
 
     exit_code: int
     usage: Usage
+    memory_short: bool = False
+    """Whether there is evidence that the kernel killed a process of it for lack of memory, if one was killed."""
 
 
 def run(
@@ -75,7 +77,7 @@ def run(
     Raises the watch's reason to stop, EngineTimeout after `time_limit` seconds, LeaseLost when the lease ran out in
     between, EngineNotFound when the command cannot be executed, EngineKilled when the warden was killed.
     """
-    started = time.monotonic()
+    started, kills_before = time.monotonic(), memory.oom_kills()
     warden = _Warden(command, folder, output, environment)
     try:
         while True:
@@ -93,10 +95,10 @@ def run(
     finally:
         result = warden.close()
     tick()
-    return _outcome(name, result, time.monotonic() - started)
+    return _outcome(name, result, time.monotonic() - started, memory.oom_kills() - kills_before)
 
 
-def _outcome(name: str, result: Mapping[str, Any] | None, seconds: float) -> Outcome:
+def _outcome(name: str, result: Mapping[str, Any] | None, seconds: float, kills: int) -> Outcome:
     if result is None:
         raise EngineKilled(f"the process that guards {name} was killed from outside; it is tried again")
     if "not_started" in result:
@@ -108,7 +110,11 @@ def _outcome(name: str, result: Mapping[str, Any] | None, seconds: float) -> Out
     if result["stopped"] is not None:
         raise LeaseLost(f"{name} was stopped because the worker had not been heard of in time; it goes to another")
     usage = Usage(wall_seconds=seconds, cpu_seconds=result["cpu_seconds"], peak_bytes=result["peak_bytes"])
-    return Outcome(exit_code=result["exit"] if result["signal"] is None else -result["signal"], usage=usage)
+    return Outcome(
+        exit_code=result["exit"] if result["signal"] is None else -result["signal"],
+        usage=usage,
+        memory_short=memory.was_for_memory(kills, usage.peak_bytes, memory.memory_limit()),
+    )
 
 
 class _Warden:

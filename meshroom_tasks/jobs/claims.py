@@ -13,7 +13,7 @@ from meshroom_tasks.jobs.base import Row, moving, new_token
 from meshroom_tasks.jobs.flow import Flow
 from meshroom_tasks.jobs.forecast import views_of_chunk
 from meshroom_tasks.jobs.queueing import best_of
-from meshroom_tasks.jobs.records import Options, Photo, Work
+from meshroom_tasks.jobs.records import Adjustment, Options, Photo, Work
 from meshroom_tasks.jobs.retries import briefly
 from meshroom_tasks.jobs.states import StepEvent
 from meshroom_tasks.jobs.waiting import Waiting
@@ -90,6 +90,7 @@ class Claims(Flow, Waiting):
             "settings": job.settings,
             "outputs": tuple(job.outputs),
             "options": Options(**job.options),
+            "adjustments": tuple(Adjustment(**item) for item in job.adjustments),
             "engine": job.engine or "",
             "photos_digest": job.photos_digest or "",
             "photos": tuple(Photo(**photo) for photo in job.photos or ()),

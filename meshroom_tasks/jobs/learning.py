@@ -37,7 +37,10 @@ class Learning(StoreBase):
         if entry is not None and entry.cached:
             return
         times = sa.select(tables.step.c.started_at, tables.step.c.finished_at).where(tables.step.c.id == work.step_id)
-        started, finished = connection.execute(times).one()
+        lived = connection.execute(times).one_or_none()
+        if lived is None:
+            return  # It went with the plan that it belonged to.
+        started, finished = lived
         usage = entry.usage if entry is not None else None
         photos = len(work.photos or work.image_urls)
         views = work.views or photos

@@ -37,6 +37,28 @@ class Options:
 
 
 @dataclass(frozen=True)
+class Adjustment:
+    """Attributes of a node that were lowered after it ran out of memory. `code`: that of the failure."""
+
+    node: str
+    node_type: str
+    code: str
+    values: Mapping[str, JSON]
+    message: str
+
+
+@dataclass(frozen=True)
+class Relief:
+    """What would help a step if it ran out of memory: the queue of larger workers, lower settings; None: nothing."""
+
+    larger_queue: str | None = None
+    adjustment: Adjustment | None = None
+
+
+NO_RELIEF = Relief()
+
+
+@dataclass(frozen=True)
 class NewJob:
     """A validated request, ready to be recorded."""
 
@@ -107,6 +129,7 @@ class Work:
     settings: Mapping[str, Mapping[str, JSON]]
     outputs: tuple[str, ...]
     options: Options = Options()
+    adjustments: tuple[Adjustment, ...] = ()
     engine: str = ""
     photos_digest: str = ""
     photos: tuple[Photo, ...] = ()
@@ -237,6 +260,7 @@ class JobView:
     priority: int
     outputs: tuple[str, ...]
     options: Options
+    adjustments: tuple[Adjustment, ...]
     image_count: int
     callback_url: str | None
     metadata: Mapping[str, JSON]

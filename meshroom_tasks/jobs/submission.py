@@ -10,17 +10,17 @@ import sqlalchemy as sa
 
 from meshroom_tasks.errors import Conflict, IdempotencyKeyReused, RequestRefused
 from meshroom_tasks.jobs import tables
-from meshroom_tasks.jobs.base import NOT_BEGUN, Row, moving, new_token
-from meshroom_tasks.jobs.flow import Flow
+from meshroom_tasks.jobs.base import Row, new_token
 from meshroom_tasks.jobs.queueing import turn
 from meshroom_tasks.jobs.records import IdempotencyKey, NewJob, StepKind, Submitted
+from meshroom_tasks.jobs.replanning import Replanning
 from meshroom_tasks.jobs.retries import briefly
-from meshroom_tasks.jobs.states import ENDED, StepEvent, downstream_of
+from meshroom_tasks.jobs.states import ENDED, downstream_of
 
 _KINDS: tuple[StepKind, ...] = ("ingest", "plan", "results")
 
 
-class Submission(Flow):
+class Submission(Replanning):
     def submit(self, new: NewJob) -> str:
         """Record the job, its first step and the hint for it; returns the job's id."""
         return self.submit_once(new).job_id
@@ -121,15 +121,18 @@ class Submission(Flow):
             if from_stage is None:
                 if job.status == "completed":
                     raise Conflict("the job is completed; name the stage to start from", job_id=job_id)
-                self._reset(connection, job, tables.step.c.state != "done", refresh=False)
+                self._reset(connection, job_id, tables.step.c.state != "done", refresh=False)
             else:
-                self._reset(connection, job, self._from(connection, job, from_stage), refresh=True)
+                self._reset(connection, job_id, self._from(connection, job, from_stage), refresh=True)
+            if job.replan_requested:
+                self._reset(connection, job_id, self._from(connection, job, "plan"), refresh=False)
             connection.execute(sa.update(tables.step).where(tables.step.c.job_id == job_id).values(recoveries=0))
             self._update_job(
                 connection,
                 job_id,
                 status="queued",
                 cancel_requested=False,
+                replan_requested=False,
                 attempts=job.attempts + 1,
                 progress_floor=0.0,
                 started_at=None,
@@ -161,22 +164,3 @@ class Submission(Flow):
             raise RequestRefused(f"the job has no stage {from_stage!r}; it has {known}", from_stage=from_stage)
         touched = downstream_of(named[0], {row.name: row.reads for row in stages})
         return tables.step.c.stage.in_(touched) | (kind == "results")
-
-    def _reset(self, connection: sa.Connection, job: Row, which: sa.ColumnElement[bool], *, refresh: bool) -> None:
-        chosen = (tables.step.c.job_id == job.id) & which
-        if refresh:  # One that still stops since the job's end must not go on with what is computed anew.
-            connection.execute(
-                sa.update(tables.step)
-                .where(chosen, tables.step.c.state == "running")
-                .values(outdated=True, refresh=True)
-            )
-        reset = moving(StepEvent.RESET).where(chosen)
-        rows = connection.execute(
-            reset.values(**NOT_BEGUN, reached=0.0, refresh=refresh).returning(tables.step.c.kind)
-        ).all()
-        if any(row.kind == "plan" for row in rows):
-            # A new plan writes its stages and chunks anew.
-            connection.execute(
-                sa.delete(tables.step).where(tables.step.c.job_id == job.id, tables.step.c.kind == "chunk")
-            )
-            connection.execute(sa.delete(tables.stage).where(tables.stage.c.job_id == job.id))

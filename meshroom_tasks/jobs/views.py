@@ -17,6 +17,7 @@ from meshroom_tasks.jobs.base import Row, error_view
 from meshroom_tasks.jobs.progress import job_progress
 from meshroom_tasks.jobs.queueing import HIGHEST_PRIORITY, in_state
 from meshroom_tasks.jobs.records import (
+    Adjustment,
     ChunkView,
     JobStatus,
     JobView,
@@ -111,6 +112,7 @@ class Views(Waiting, Standing):
             priority=job.priority,
             outputs=tuple(job.outputs),
             options=Options(**job.options),
+            adjustments=tuple(Adjustment(**item) for item in job.adjustments),
             image_count=len(job.image_urls),
             callback_url=job.callback_url,
             metadata=job.metadata,

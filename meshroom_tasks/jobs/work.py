@@ -17,6 +17,7 @@ from meshroom_tasks.errors import (
     InputsOutdated,
     JobCancelled,
     LeaseLost,
+    PlannedAnew,
     ServiceError,
     StoredResultLost,
     WaitingForDisk,
@@ -28,8 +29,9 @@ from meshroom_tasks.jobs.claims import Claims
 from meshroom_tasks.jobs.forecast import forecast
 from meshroom_tasks.jobs.learning import Learning
 from meshroom_tasks.jobs.queueing import in_state, turn
-from meshroom_tasks.jobs.records import Entry, ErrorView, Photo, PlannedWork, ResultFile, Work
+from meshroom_tasks.jobs.records import NO_RELIEF, Entry, ErrorView, Photo, PlannedWork, Relief, ResultFile, Work
 from meshroom_tasks.jobs.recovery import Recovery
+from meshroom_tasks.jobs.replanning import Replanning
 from meshroom_tasks.jobs.retries import patiently
 from meshroom_tasks.jobs.states import ENDED, StepEvent
 from meshroom_tasks.jobs.warnings import merged, of_retry
@@ -37,7 +39,7 @@ from meshroom_tasks.jobs.warnings import merged, of_retry
 _Statement = TypeVar("_Statement", sa.Update, sa.Select[Any])
 
 
-class WorkStore(Claims, Recovery, Learning):
+class WorkStore(Claims, Recovery, Replanning, Learning):
     def heartbeat(self, work: Work, progress: float) -> ServiceError | None:
         """Prolong the lease; the reason to stop, if there is one."""
         with self.database.transaction() as connection:
@@ -53,6 +55,8 @@ class WorkStore(Claims, Recovery, Learning):
             job = self._read_job(connection, work.job_id)
             if job.cancel_requested or job.status in ENDED:
                 return JobCancelled("the job was cancelled or has failed elsewhere", job_id=work.job_id)
+            if job.replan_requested:
+                return PlannedAnew("the job is planned again with lower settings", job_id=work.job_id)
             return (
                 InputsOutdated("what the step reads is computed again", job_id=work.job_id) if step.outdated else None
             )
@@ -153,13 +157,14 @@ class WorkStore(Claims, Recovery, Learning):
         return True
 
     @patiently
-    def fail(self, work: Work, error: ServiceError) -> None:
-        """The step failed: try again as the error's policy says, or fail the job. Stale words are ignored."""
+    def fail(self, work: Work, error: ServiceError, relief: Relief = NO_RELIEF) -> None:
+        """The step failed: help it with `relief` where it ran out of memory; else try again as the error's policy says,
+        or fail the job. Stale words are ignored."""
         with self.database.transaction() as connection:
             job = self._lock_job(connection, work.job_id)
             step = self._step(connection, work)
             if step is not None:
-                self._after_failure(connection, job, step, error)
+                self._after_failure(connection, job, step, error, relief)
 
     def reclaim_expired(self) -> int:
         """Take back the steps whose holders fell silent; returns how many."""
@@ -222,10 +227,14 @@ class WorkStore(Claims, Recovery, Learning):
         job = self._lock_job(connection, job_id)
         if job.cancel_requested:
             self._cancel_job_if_idle(connection, job)
+        elif job.status not in ENDED and job.replan_requested:
+            self._replan_if_idle(connection, job_id)
         elif job.status not in ENDED:
             self._open_next(connection, job)
 
-    def _after_failure(self, connection: sa.Connection, job: Row, step: Row, error: ServiceError) -> None:
+    def _after_failure(
+        self, connection: sa.Connection, job: Row, step: Row, error: ServiceError, relief: Relief = NO_RELIEF
+    ) -> None:
         def leaving(event: StepEvent) -> sa.Update:
             return moving(event).where(tables.step.c.id == step.id, tables.step.c.token == step.token)
 
@@ -234,6 +243,11 @@ class WorkStore(Claims, Recovery, Learning):
             connection.execute(leaving(StepEvent.CANCEL).values(finished_at=self._now(connection), **gone))
             if job.status not in ENDED:
                 self._cancel_job_if_idle(connection, job)
+            self._announce_same_address_as(connection, step)
+            return
+        if job.replan_requested:
+            connection.execute(leaving(StepEvent.CANCEL).values(**gone))
+            self._replan_if_idle(connection, job.id)
             self._announce_same_address_as(connection, step)
             return
         if step.outdated or (isinstance(error, StoredResultLost) and self._recover(connection, job, step, error)):
@@ -245,6 +259,9 @@ class WorkStore(Claims, Recovery, Learning):
             self._announce_same_address_as(connection, step)
             return
         view = _error_view(step, error)
+        if self._relieve(connection, job, step, view.code, relief, {**gone, "error": error_json(view)}):
+            self._announce_same_address_as(connection, step)
+            return
         drained = isinstance(error, Draining)
         delay = 0.0 if drained else error.retry.delay_after(step.attempts)
         if delay is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import count
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.deployment import Deployment, deployed
+from tests.scripted_engine import overlapping
 
 _SEEDS = count(5000)
 
@@ -49,3 +51,45 @@ def test_too_few_placed_photos_end_the_job_before_the_dense_stages(deployment: D
     (warning,) = job["warnings"]
     assert warning["code"] == "photos_not_used"
     assert f"(left out: 4: {names[4]}, " in warning["message"]
+
+
+MEMORY = {
+    "gpu": (
+        {"node_type": "DepthMap", "fail": {"lines": ["Not enough GPU memory to compute a single tile."]}},
+        {"downscale": 4},
+        "DepthMap ran out of GPU memory; it was run at half the resolution",
+    ),
+    "killed twice": (
+        {"node_type": "Meshing", "signal": 9},
+        {"maxInputPoints": 25_000_000, "maxPoints": 2_500_000},
+        "Meshing ran out of memory; it was run with half as many points",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", MEMORY)
+def test_a_stage_without_enough_memory_is_run_with_lower_settings(deployment: Deployment, kind: str) -> None:
+    rule, lowered, message = MEMORY[kind]
+    before = len(deployment.ledger())
+    job = run(deployment, {**rule, "unless": lowered}, deployment.photo_urls(4, seed=next(_SEEDS)))
+    assert job["status"] == "completed", job["error"]
+    assert [adjustment["values"] for adjustment in job["adjustments"]] == [lowered]
+    assert message in [warning["message"] for warning in job["warnings"]]
+    runs = deployment.ledger()[before:]
+    assert overlapping(runs) == []
+    assert {count for run, count in Counter((run.uid, run.chunk) for run in runs if run.exit == 0).items()} == {1}
+
+
+def test_memory_that_never_suffices_ends_the_job_with_the_reason(deployment: Deployment) -> None:
+    rule = {"node_type": "DepthMap", "fail": {"lines": ["Not enough GPU memory to compute a single tile."]}}
+    job = run(deployment, rule, deployment.photo_urls(4, seed=next(_SEEDS)))
+    assert (job["status"], job["error"]["code"]) == ("failed", "gpu_memory_exhausted")
+    assert len(job["adjustments"]) == 1
+
+
+def test_a_hand_off_that_was_incomplete_is_fetched_anew_and_counted(deployment: Deployment) -> None:
+    rule = {"node_type": "Meshing", "attempts": [1], "fail": {"lines": ["Can't find view 7 region files"]}}
+    job = run(deployment, rule, deployment.photo_urls(4, seed=next(_SEEDS)))
+    assert job["status"] == "completed", job["error"]
+    (warning,) = job["warnings"]
+    assert (warning["code"], warning["stage"], warning["count"]) == ("handoff_incomplete", "Meshing_1", 1)

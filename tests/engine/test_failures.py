@@ -6,6 +6,7 @@ import pytest
 
 from meshroom_tasks import errors
 from meshroom_tasks.engine.failures import classify, is_telling, warnings
+from meshroom_tasks.engine.memory import memory_limit, oom_kills, was_for_memory
 
 LINES = [
     ("This program needs a CUDA-Enabled GPU (with at least compute capability 2.0).", errors.GpuMissing),
@@ -29,7 +30,9 @@ LINES = [
     ("ValueError: ChoiceParam value \"huge\" is not in \"['low', 'high']\".", errors.SettingInvalid),
     ("ValueError: IntParam only supports int value (param:x, value:y, type:z)", errors.SettingInvalid),
     ("OSError: [Errno 28] No space left on device", errors.DiskFull),
-    ("terminate called after throwing an instance of 'std::bad_alloc'", errors.EngineKilled),
+    ("terminate called after throwing an instance of 'std::bad_alloc'", errors.MemoryExhausted),
+    ("numpy._core._exceptions._ArrayMemoryError: Unable to allocate 7.45 GiB", errors.MemoryExhausted),
+    ("cv2.error: (-4:Insufficient memory) Failed to allocate 99999 bytes", errors.MemoryExhausted),
 ]
 
 
@@ -71,6 +74,35 @@ def test_codes(
 
 def test_killed_from_outside_goes_before_what_the_log_says() -> None:
     assert type(classify("S", ["No valid tracks."], 1, -9)) is errors.EngineKilled
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "return_code", "lines", "short", "error"),
+    [
+        (1, -9, [], False, errors.EngineKilled),
+        (1, -9, [], True, errors.MemoryExhausted),
+        (-9, None, [], True, errors.MemoryExhausted),
+        (1, -9, ["std::bad_alloc"], False, errors.MemoryExhausted),
+        (1, -15, [], True, errors.EngineKilled),
+        (1, 1, [], True, errors.EngineError),
+    ],
+)
+def test_kills(
+    exit_code: int, return_code: int | None, lines: list[str], short: bool, error: type[errors.ServiceError]
+) -> None:
+    assert type(classify("S", lines, exit_code, return_code, memory_short=short)) is error
+
+
+@pytest.mark.parametrize(
+    ("kills", "peak", "short"), [(0, 10, False), (1, 10, True), (0, 84, False), (0, 85, True), (0, 120, True)]
+)
+def test_evidence_of_a_kill_for_memory(kills: int, peak: int, short: bool) -> None:
+    assert was_for_memory(kills, peak, limit=100) == short
+
+
+def test_the_systems_own_counters_can_be_read() -> None:
+    assert oom_kills() >= 0
+    assert memory_limit() > 2**28
 
 
 def test_harmless_lines() -> None:

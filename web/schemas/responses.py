@@ -84,6 +84,15 @@ class JobError(Answer):
     context: dict[str, Any] = Field(description="Facts, such as the index of the photo.")
 
 
+class Adjustment(Answer):
+    """Settings that were lowered since a stage ran out of memory."""
+
+    node: str = Field(examples=["DepthMap_1"])
+    values: dict[str, Any] = Field(description="What was set instead, by attribute.", examples=[{"downscale": 4}])
+    code: str = Field(description="Of the failure.", examples=["gpu_memory_exhausted"])
+    message: str = Field(examples=["DepthMap ran out of GPU memory; it was run at half the resolution"])
+
+
 class JobLinks(Answer):
     self: str
     cancel: str
@@ -112,6 +121,7 @@ class Job(Answer):
     priority: int
     outputs: list[str]
     min_registered_share: float | None = Field(description="As it was sent; null: the service's default.")
+    adjustments: list[Adjustment] = Field(description="What the service lowered in `settings` to finish the job.")
     image_count: int
     callback_url: str | None = Field(description="Without its query string, which may hold secrets.")
     metadata: dict[str, Any] = Field(description="As it was sent.")
