@@ -154,7 +154,7 @@ def results(service: Service, holding: Holding) -> None:
             warnings=job.warnings,
         )
         published = publish(inputs, run.path, service.storage)
-    service.store.finish_results(work, published.files, published.quality, published.warnings)
+    service.store.finish_results(work, published.files, published.quality)
 
 
 @app.task(name="callback")

@@ -65,11 +65,10 @@ class ResultInputs:
 
 @dataclass(frozen=True)
 class Published:
-    """The files as they lie in storage, the quality figures that a job shows, and all warnings."""
+    """The files as they lie in storage, and the quality figures that a job shows."""
 
     files: tuple[ResultFile, ...]
     quality: Mapping[str, Any]
-    warnings: tuple[Mapping[str, Any], ...]
 
 
 def publish(inputs: ResultInputs, folder: Path, storage: Storage, *, progress: Progress | None = None) -> Published:
@@ -95,7 +94,7 @@ def publish(inputs: ResultInputs, folder: Path, storage: Storage, *, progress: P
 
     paths += [folder / PREVIEW, folder / REPORT, poses]
     files = tuple(_store(inputs.job_id, path, storage, progress) for path in paths)
-    return Published(files, _quality(document), tuple(document["warnings"]))
+    return Published(files, _quality(document))
 
 
 def result_key(job_id: str, name: str) -> str:
