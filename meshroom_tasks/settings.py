@@ -203,6 +203,11 @@ class Settings(BaseSettings):
             raise ValueError("is a number above 0, or auto, or empty")
         return value
 
+    @field_validator("extra_pipelines_dir", mode="before")
+    @classmethod
+    def _none_if_empty(cls, value: Any) -> Any:
+        return value or None
+
     @field_validator("data_dir", "workspace_dir", "pipelines_dir", "extra_pipelines_dir", mode="after")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:

@@ -15,7 +15,7 @@ from meshroom_tasks.errors import GraphInvalid, PipelineUnknown, SettingInvalid
 from meshroom_tasks.graph import parse_planned
 from meshroom_tasks.pipeline_folders import PipelineShelf
 from meshroom_tasks.pipelines import Pipelines
-from meshroom_tasks.settings import PROJECT
+from meshroom_tasks.settings import PROJECT, load_settings
 from meshroom_tasks.stage_policies import StagePolicies, StagePolicy, read_policies
 
 SHIPPED = PROJECT / "pipelines"
@@ -226,6 +226,16 @@ def test_an_operator_drops_a_template_into_a_folder(tmp_path: Path) -> None:
     assert old.get("draft").path == new.get("draft").path == tmp_path / "draft.mg"
     assert (old.policy("FeatureExtraction").attempts, old.policy("FeatureExtraction").weight) == (5, 49)
     assert old.policy("DepthMap").queue == "gpu"
+
+
+def test_where_pipelines_come_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("EXTRA_PIPELINES_DIR", "")
+    assert load_settings().pipeline_folders == (SHIPPED,)
+    (tmp_path / "pipelines").mkdir()
+    assert load_settings().pipeline_folders == (SHIPPED, tmp_path / "pipelines")
+    monkeypatch.setenv("EXTRA_PIPELINES_DIR", str(tmp_path / "elsewhere"))
+    assert load_settings().pipeline_folders == (SHIPPED, tmp_path / "elsewhere")
 
 
 def test_a_folder_with_two_templates_of_one_name(tmp_path: Path) -> None:
