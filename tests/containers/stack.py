@@ -40,7 +40,7 @@ def missing_engine() -> str | None:
     """Why containers cannot be run here; None where they can."""
     if shutil.which("docker") is None:
         return "there is no docker command"
-    for question in (("info",), ("compose", "version")):
+    for question in (("version",), ("compose", "version")):
         try:
             asked = subprocess.run(["docker", *question], capture_output=True, text=True, timeout=30, check=False)
         except subprocess.TimeoutExpired:
@@ -93,7 +93,8 @@ class Stack:
         self.compose("kill", "-s", "SIGKILL", service)
 
     def down(self) -> None:
-        self.compose("down", "--volumes", "--remove-orphans", "--rmi", "local", "--timeout", "5")
+        self.compose("down", "--volumes", "--remove-orphans", "--timeout", "5")
+        docker("rmi", "--force", f"{self.project}:cpu")
 
     def secret(self, name: str) -> str:
         return self.compose("exec", "-T", "web", "cat", f"/run/secrets/{name}")
