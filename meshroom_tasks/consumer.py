@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from celery import bootsteps
@@ -44,7 +45,32 @@ class Consumer(consumer.Consumer):
             "meshroom_tasks.consumer:Liveness",
         ]
 
+    def create_task_handler(self, *arguments: Any, **options: Any) -> Callable[[Any], None]:
+        handle = super().create_task_handler(*arguments, **options)
+
+        def on_task_received(message: Any) -> None:
+            if (amiss := _amiss(message)) is None:
+                handle(message)
+            else:  # Celery would fall over it, start again, and be given it once more.
+                self.on_decode_error(message, ValueError(amiss))
+
+        return on_task_received
+
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """Park what cannot be read, as everything else that no task can take; Celery would drop it."""
         log.error("a message cannot be decoded", error=str(exc), content_type=message.content_type)
         message.reject_log_error(log, self.connection_errors)
+
+
+def _amiss(message: Any) -> str | None:
+    """Why a message in the protocol of today holds no arguments of a task; None: it does, or is for others to judge."""
+    if "task" not in (message.headers or {}):
+        return None
+    try:
+        body = message.payload
+    except Exception as error:
+        return f"its body is unreadable: {error}"
+    match body:
+        case [list(), dict(), dict() | None] | (list() | tuple(), dict(), dict() | None):
+            return None
+    return f"its body is no list of arguments: {type(body).__name__}"

@@ -15,13 +15,18 @@ from typing import Any
 import pytest
 from kombu import Connection
 
-from meshroom_tasks import topology
+from meshroom_tasks import dead_letters, topology
 from meshroom_tasks.settings import PROJECT, load_settings, python_path
 from tests.servers import tied
 from tests.servers.rabbitmq import RabbitMQ
 from tests.waiting import LONG, eventually
 
 pytestmark = pytest.mark.slow
+
+GARBAGE = (b"\xff{", b"42", b"null", b'"text"', b"[1, 2]", b'{"a": 1}')
+"""Bodies that are no arguments of the task that their header names."""
+NONSENSE: tuple[list[object], ...] = ([], ["no such step"], [{"a": 1}], [1, 2, 3])
+"""Arguments that are none of this task: it fails, and its message is gone."""
 
 
 @contextmanager
@@ -95,3 +100,19 @@ def test_what_no_worker_can_take_becomes_a_dead_letter(rabbitmq: RabbitMQ, tmp_p
     eventually(lambda: rabbitmq.filled_queues() == {f"gpu.dead.{topology.VERSION}": 3})
     assert command(rabbitmq, data, "dead-letters", "drop") == {"dropped": 3}
     assert rabbitmq.filled_queues() == {}
+
+
+def test_a_body_that_is_no_tasks_neither_stops_the_worker_nor_comes_back(rabbitmq: RabbitMQ, tmp_path: Path) -> None:
+    with Connection(rabbitmq.url) as connection:
+        list(topology.declare(connection))
+        with worker(rabbitmq, tmp_path / "data"):
+            # First: the worker takes one message at a time, and has acknowledged these when it is given the others.
+            for arguments in NONSENSE:
+                publish(connection, [arguments, {}, {}], headers={"lang": "py", "task": "chunk", "id": "n" * 8})
+            for body in GARBAGE:
+                headers = {"lang": "py", "task": "chunk", "id": "g" * 8}
+                publish(connection, body, headers=headers, content_type="application/json", content_encoding="utf-8")
+            eventually(lambda: rabbitmq.filled_queues() == {f"gpu.dead.{topology.VERSION}": len(GARBAGE)})
+        letters = dead_letters.look(connection)
+        assert {(letter.task, letter.reason) for letter in letters} == {("chunk", "rejected")}
+        assert dead_letters.drop(connection) == len(GARBAGE)
