@@ -321,7 +321,10 @@ class JobCancelled(Stopped):
 
 
 class LeaseLost(Stopped):
+    """The holder was cut off from the store; where nobody else has the step yet, it goes back to the queue."""
+
     code = "lease_lost"
+    retry = PATIENTLY
 
 
 class InputsOutdated(Stopped):

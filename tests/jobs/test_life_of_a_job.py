@@ -95,6 +95,20 @@ def test_a_stale_holder_can_neither_finish_nor_fail_nor_keep_a_step(store: JobSt
     assert store.finish_chunk(fresh, entry_for(fresh))
 
 
+def test_a_holder_that_was_cut_off_for_a_while_costs_a_retry_and_not_the_job(store: JobStore, clock: Clock) -> None:
+    """The database is back before anybody took the step from its holder, which had stopped in time."""
+    job_id = run_to_plan(store)
+    cut_off = claim_kind(store, "chunk", "w1")
+    assert cut_off is not None
+    clock.advance(29)
+    store.fail(cut_off, LeaseLost("the job store could not be reached for the length of a lease"))
+    assert store.job(job_id).status == "running"
+    clock.advance(3)
+    again = claim_kind(store, "chunk", "w2")
+    assert again is not None
+    assert (again.step_id, again.attempt) == (cut_off.step_id, 2)
+
+
 def test_a_heartbeat_keeps_the_lease(store: JobStore, clock: Clock) -> None:
     job_id = run_to_plan(store)
     work = claim_kind(store, "chunk")
