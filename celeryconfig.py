@@ -27,8 +27,13 @@ if broker_url.startswith("filesystem://"):
         "polling_interval": _POLLING_SECONDS,
     }
 else:
-    broker_transport_options = {"confirm_publish": True}  # A hint leaves the outbox only when the broker has it.
-    broker_heartbeat = 30  # Seconds after which a broker, or a network, that fell silent is given up.
+    broker_transport_options = {
+        "confirm_publish": True,  # A hint leaves the outbox only when the broker has it.
+        # Events of a worker wait for that too: without an end, a broker that falls silent would hang it for ever.
+        "read_timeout": 2 * _settings.broker_heartbeat_seconds,
+    }
+    # A broker, or a network, that is silent for twice as many seconds is given up.
+    broker_heartbeat = _settings.broker_heartbeat_seconds
     broker_connection_timeout = 4.0
 
 task_queues = topology.work_queues(topology.names(_settings.intensive_queue))

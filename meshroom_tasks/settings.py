@@ -116,6 +116,8 @@ class Settings(BaseSettings):
     broker_user: str = ""
     broker_password: SecretStr = SecretStr("")
     broker_queue_name: str = ""
+    broker_heartbeat_seconds: int = 30
+    """RabbitMQ only. A connection without a sign of life for twice as long is given up, by either side."""
 
     # S3
     aws_endpoint_url: str = ""

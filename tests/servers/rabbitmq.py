@@ -83,6 +83,12 @@ class RabbitMQ:
                 counts[queue.name] = queue(connection.default_channel).queue_declare(passive=True).message_count
         return {name: count for name, count in counts.items() if count}
 
+    def consumers(self, alias: str) -> int:
+        """How many workers take messages of that work queue."""
+        (queue,) = topology.work_queues([alias])
+        with Connection(self.url) as connection:
+            return int(queue(connection.default_channel).queue_declare(passive=True).consumer_count)
+
     def close(self) -> None:
         self.kill()
         self._mapper.kill()
