@@ -123,3 +123,17 @@ def test_the_ledger_counts_attempts_and_sees_overlaps(bench: Workbench) -> None:
     assert [run.exit for run in runs] == [None, 0, 0]
     assert [run.overlaps for run in runs] == [(), (first.pid,), ()]
     assert overlapping(runs) == [runs[1]]
+
+
+def test_a_process_that_a_killed_run_left_behind_is_an_overlap_too(bench: Workbench) -> None:
+    bench.plan()
+    bench.script = {"stages": [{"attempts": [1], "suicide": 9, "hang": True}]}
+    surroundings = {**os.environ, **environment(bench.script, bench.folder / "ledger")}
+    command = (*COMPUTE, str(bench.folder / "p.mg"), "--node", "CameraInit_1")
+    with subprocess.Popen(command, env=surroundings, start_new_session=True) as first:
+        try:
+            assert first.wait() == -9
+            assert bench.compute("CameraInit_1") == 0
+        finally:
+            os.killpg(first.pid, 9)
+    assert [run.overlaps for run in read_ledger(bench.folder / "ledger")] == [(), (first.pid,)]

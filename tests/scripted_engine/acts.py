@@ -21,6 +21,7 @@ def choose(rules, chunk, attempt):
             and rule.get("node", "*") in ("*", chunk.name)
             and rule.get("chunk", chunk.index) == chunk.index
             and attempt in rule.get("attempts", [attempt])
+            and rule.get("inputs", {}).items() <= chunk.plain_inputs.items()
             and not ("unless" in rule and rule["unless"].items() <= chunk.plain_inputs.items())
         ):
             return rule
@@ -46,8 +47,9 @@ def during(actions, chunk):
     spin(actions.get("spin", 0.0))
     held = b"x" * actions.get("memory", 0)
     if "sleep" in actions:
+        seconds = chosen(actions["sleep"], chunk)
         for tenth in range(1, 11):
-            time.sleep(actions["sleep"] / 10)
+            time.sleep(seconds / 10)
             chunk.log(f"[{tenth}/10] slept")
     while "until" in actions and not os.path.exists(actions["until"]):
         time.sleep(0.02)
@@ -77,6 +79,14 @@ def begun(uid):
     with open(os.environ["SCRIPTED_ENGINE_LEDGER"]) as file:
         lines = [json.loads(line) for line in file if line.endswith("\n")]
     return {line["chunk"] for line in lines if line["uid"] == uid and line["event"] == "start"}
+
+
+def chosen(seconds, chunk):
+    """A number as it is; of a pair the number in between that the chunk decides."""
+    if not isinstance(seconds, list):
+        return seconds
+    least, most = seconds
+    return least + (most - least) * content(chunk, "seconds", 1, False)[0] / 255
 
 
 def spin(seconds):

@@ -20,6 +20,7 @@ for it, keeps the status file, and prints the whole log once more when the binar
      "stages": [{"node_type": "DepthMap",     # or "node": "DepthMap_1"; absent or "*": all
                  "chunk": 0,                  # absent: all
                  "attempts": [1, 2],          # absent: all; counted in the ledger, from 1
+                 "inputs": {"maxPoints": 7},  # absent: any; attributes of the node with these values
                  "unless": {"downscale": 4},  # not where the node's attributes have these values
                  ACTIONS}, ...]}              # the first rule that matches is taken
 
@@ -34,7 +35,8 @@ ACTIONS, carried out in this order:
     "meet": 4                   waits until so many chunks of the stage have been begun; fails if they do not come
     "spin": 0.5                 CPU seconds to burn
     "memory": 50000000          bytes to hold while sleeping
-    "sleep": 1.5                seconds, with a line `[k/10] ...` in the log after each tenth
+    "sleep": 1.5                seconds, with a line `[k/10] ...` in the log after each tenth; a pair `[0.1, 2]`:
+                                between the two, as uid and chunk decide (not while planning)
     "until": "PATH"             until there is such a file
     "hang": true                for an hour
     "write": {"name": bytes}    files of this size; their content follows from uid and chunk
@@ -49,8 +51,8 @@ ACTIONS, carried out in this order:
 
 `SCRIPTED_ENGINE_LEDGER` names a file that gets one JSON line at the start and one at the end of every run:
 `{"event", "node", "node_type", "uid", "chunk", "attempt", "pid", "time", "folder", "exit", "overlaps", "devices"}`.
-`overlaps` lists the pids of earlier runs of the same uid and chunk that were still alive at the start; `devices` is
-CUDA_VISIBLE_DEVICES as the run saw it (null: not set).
+`overlaps` lists the pids of earlier runs of the same uid and chunk of which any process was still alive at the start
+(see ledger.py for how that is known); `devices` is CUDA_VISIBLE_DEVICES as the run saw it (null: not set).
 """
 
 import json

@@ -1,5 +1,6 @@
 """The file that shows which chunk ran when, and whether anything ran twice at once."""
 
+import fcntl
 import json
 import os
 import time
@@ -16,8 +17,15 @@ def started_at(pid):
 
 
 class Ledger:
+    """The ledger as one run of a chunk sees it; nobody else writes to it until this run's `start`.
+
+    Besides, all processes of a run hold a lock in the kernel from before its start line until the last of them is
+    gone, however they end: a run that finds it held started too early.
+    """
+
     def __init__(self, chunk):
         self.path = os.environ.get("SCRIPTED_ENGINE_LEDGER")
+        self._turn = self._take_turn()
         self.about = {
             "node": chunk.name,
             "node_type": chunk.node_type,
@@ -36,12 +44,40 @@ class Ledger:
             for line in starts
             if (line["pid"], line["attempt"]) not in ended and started_at(line["pid"]) == line["started"]
         ]
+        self.overlaps += [pid for pid in self._lock_chunk() if pid not in self.overlaps]
 
     def start(self):
         self._append(event="start", started=started_at(os.getpid()), overlaps=self.overlaps)
+        if self._turn is not None:
+            os.close(self._turn)
 
     def end(self, exit_code):
         self._append(event="end", exit=exit_code)
+
+    def _take_turn(self):
+        if not self.path:
+            return None
+        turn = os.open(f"{self.path}.turn", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        return turn
+
+    def _lock_chunk(self):
+        """The pid of the run whose processes still hold the chunk, if any; from now on this run's hold it.
+
+        The descriptor stays open: a fork inherits it, a program that is executed does not.
+        """
+        if not self.path:
+            return []
+        os.makedirs(f"{self.path}.held", exist_ok=True)
+        name = os.path.join(f"{self.path}.held", f"{self.about['uid']}.{self.about['chunk']}")
+        held = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return [int(os.read(held, 32) or b"0")]
+        os.ftruncate(held, 0)
+        os.write(held, str(os.getpid()).encode())
+        return []
 
     def _lines(self):
         if not self.path or not os.path.exists(self.path):
