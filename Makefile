@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo up test test-containers lint types imports unit lock clean
+.PHONY: demo up test test-containers test-faults lint types imports unit lock clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m demo
@@ -12,6 +12,10 @@ up: $(VENV)/.installed
 	@exec $(BIN)/python -m meshroom_tasks.local_service
 
 test: lint types imports unit
+
+# Minutes of random faults on RabbitMQ, PostgreSQL and SeaweedFS: docs/faults.md
+test-faults: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m chaos -s tests/faults/test_chaos.py
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -14,8 +14,10 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 
@@ -76,6 +78,17 @@ class PostgresServer:
         """Immediately: as `pg_ctl stop -m immediate`, which drops every connection and recovers at the next start."""
         if self._process is not None:
             self._process.send_signal(signal.SIGQUIT if immediately else signal.SIGINT)
+            self._process.wait(_START_SECONDS)
+
+    def kill(self) -> None:
+        """As the kernel does when memory runs out: every process of the server is gone without a word."""
+        if self._process is not None:
+            server = psutil.Process(self._process.pid)
+            processes = [server, *server.children(recursive=True)]
+            for process in processes:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            psutil.wait_procs(processes[1:], _START_SECONDS)
             self._process.wait(_START_SECONDS)
 
     def close(self) -> None:
