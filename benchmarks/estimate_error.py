@@ -28,17 +28,17 @@ QUARTERS = (0.25, 0.5, 0.75)
 
 
 class PhotoSet(NamedTuple):
-    """Every n-th photo, at a part of its width."""
+    """The first part of the photos, which are neighbours, at a part of their width."""
 
     name: str
-    every: int
+    share: float
     scale: float
 
 
 SETS = (
     PhotoSet("all, the first job", 1, 1.0),
     PhotoSet("all, 0.95 wide", 1, 0.95),
-    PhotoSet("every second", 2, 0.98),
+    PhotoSet("the first two thirds", 0.67, 0.98),
     PhotoSet("all, half as wide", 1, 0.5),
     PhotoSet("all, 0.9 wide", 1, 0.9),
 )
@@ -55,7 +55,8 @@ class Told(NamedTuple):
 def make_set(photos: Path, served: Path, number: int, wanted: PhotoSet) -> list[str]:
     """Copies of the photos, with their EXIF data."""
     names = []
-    for path in sorted(photos.iterdir())[:: wanted.every]:
+    paths = sorted(photos.iterdir())
+    for path in paths[: round(wanted.share * len(paths))]:
         with Image.open(path) as image:
             size = (round(image.width * wanted.scale), round(image.height * wanted.scale))
             name = f"{number}_{path.stem}.jpg"
