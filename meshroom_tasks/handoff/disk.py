@@ -76,9 +76,12 @@ def touch(folder: Path) -> None:
 
 
 def bytes_below(folder: Path, *, own: bool = False) -> int:
-    """Bytes of all files below `folder`; `own`: without those that are linked to from elsewhere too."""
+    """Bytes of all files below `folder`; `own`: without those that are linked to from elsewhere too.
+
+    What vanishes meanwhile, as the folder of a run that ends, counts nothing.
+    """
     total = 0
-    for path in folder.rglob("*"):
+    for path in (Path(parent, name) for parent, _, names in os.walk(folder) for name in names):
         with suppress(FileNotFoundError):
             found = path.lstat()
             if stat.S_ISREG(found.st_mode) and not (own and found.st_nlink > 1):

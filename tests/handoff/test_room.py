@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -14,7 +15,7 @@ import pytest
 
 from meshroom_tasks.errors import Conflict, JobCancelled, WaitingForDisk
 from meshroom_tasks.handoff import Room, Workspace
-from meshroom_tasks.handoff.disk import mark_of, touch
+from meshroom_tasks.handoff.disk import bytes_below, mark_of, touch
 from meshroom_tasks.handoff.estimate import Kept, Need, need_of, spoken_bytes, to_evict
 from meshroom_tasks.jobs.records import Photo, ReadItem, Work
 
@@ -251,3 +252,18 @@ def test_what_the_living_have_half_done_stays(room: Room, workspace: Workspace) 
         assert room.clear_away() == 0
         assert part.is_dir()
         assert run.path.is_dir()
+
+
+def test_what_vanishes_while_it_is_measured_counts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("one", "two"):
+        (tmp_path / "run" / name / "deep").mkdir(parents=True)
+        (tmp_path / "run" / name / "deep" / "file").write_bytes(b"12345")
+    lstat = Path.lstat
+
+    def last_look(path: Path) -> os.stat_result:
+        found = lstat(path)
+        shutil.rmtree(tmp_path / "run", ignore_errors=True)
+        return found
+
+    monkeypatch.setattr(Path, "lstat", last_look)
+    assert bytes_below(tmp_path / "run") == 5
