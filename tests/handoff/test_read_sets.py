@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from demo.scene import model, photograph, shots, write_photo
 from meshroom_tasks.engine import Engine
 from meshroom_tasks.graph import parse_planned
 from meshroom_tasks.ingest import photo_key
 from meshroom_tasks.pipeline_folders import PipelineShelf
 from meshroom_tasks.planning import stages_of_graph
-from meshroom_tasks.settings import PROJECT
+from meshroom_tasks.settings import PROJECT, python_path
 from tests import scripted_engine
 from tests.deployment import write_photos
 from tests.handoff.chunk_by_chunk import Bench, Computed
@@ -56,3 +62,27 @@ def test_with_the_test_engine(tmp_path: Path) -> None:
     assert len(one) == 6 + 3 * 3 + 5 + 2
     for key, computed in one.items():
         assert many[key].files == computed.files, key
+
+
+@pytest.mark.slow
+def test_with_the_cpu_engine(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    scene, rng = model(), np.random.default_rng(1)
+    for index, shot in enumerate(shots()[:6]):
+        half = Image.fromarray(photograph(scene, shot, rng)).reduce(2)
+        write_photo(tmp_path / "photos" / f"{index}.jpg", np.asarray(half))
+    commands = [(sys.executable, "-m", f"meshroom_tasks.cpu_engine.meshroom_{name}") for name in ("batch", "compute")]
+    engine = Engine(*commands, environment={"PYTHONPATH": python_path()}, threads=1)
+    one, many = run_both(engine, tmp_path / "photos", tmp_path)
+    assert len(one) == len({key[0] for key in one}) == 11
+    for key, computed in one.items():
+        assert untimed(many[key].files) == untimed(computed.files), key
+
+
+def untimed(files: dict[str, bytes]) -> dict[str, Any]:
+    """The figures of StructureFromMotion without how long it took."""
+    if "stats.json" not in files:
+        return files
+    figures = json.loads(files["stats.json"])
+    figures.get("sfm", {}).pop("time", None)
+    return {**files, "stats.json": figures}
