@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -53,6 +54,26 @@ def prepare(sender: Any, **_: Any) -> None:
     except Unfit as unfit:
         _refuse(str(unfit), _Parent.facts)
     _Parent.facts = _with(found)
+    _clear_away(service)
+
+
+@signals.worker_process_init.connect
+def follow_a_killed_one(**_: Any) -> None:
+    """A new pool process often takes the place of one that was killed, whose folders are still there.
+
+    In a thread: Celery gives up a process that is not up within seconds.
+    """
+
+    def clear_away() -> None:
+        try:
+            _clear_away(Service(current_settings()))
+        except Exception:
+            log.exception("what a killed process has left could not be cleared away")
+
+    threading.Thread(target=clear_away, name="clear-away", daemon=True).start()
+
+
+def _clear_away(service: Service) -> None:
     killed, removed = kill_leftovers(), service.room.clear_away()
     if killed or removed:
         log.warning("cleared away what killed workers had left", processes=killed, folders=removed)

@@ -64,6 +64,7 @@ def test_kill_in_the_middle_of_depth_map(running: Deployment, kill) -> None:  # 
     assert set(finished.values()) == {1}, "no finished chunk is computed again"
     assert running.callback(job_id)["status"] == "completed"
     eventually(lambda: not running.stage_processes())
+    eventually(lambda: not list(running.settings.workspace.glob("*/*/runs/*")))
 
 
 def kill_seed(name: str) -> int:
