@@ -19,13 +19,14 @@ from meshroom_tasks.jobs.base import NOT_BEGUN, Row, moving
 from meshroom_tasks.jobs.flow import Flow
 from meshroom_tasks.jobs.memory import remedy
 from meshroom_tasks.jobs.records import Adjustment, Relief
+from meshroom_tasks.jobs.standing import Standing
 from meshroom_tasks.jobs.states import StepEvent
 from meshroom_tasks.jobs.warnings import merged
 
 _PLANNED_KINDS = ("plan", "chunk", "results")
 
 
-class Replanning(Flow, Avoidance):
+class Replanning(Flow, Avoidance, Standing):
     def _relieve(
         self, connection: sa.Connection, job: Row, step: Row, code: str, relief: Relief, leaving: dict[str, Any]
     ) -> bool:
@@ -73,6 +74,7 @@ class Replanning(Flow, Avoidance):
     def _replan_if_idle(self, connection: sa.Connection, job_id: str) -> None:
         running = sa.exists().where(tables.step.c.job_id == job_id, tables.step.c.state == "running")
         if not connection.execute(sa.select(running)).scalar_one():
+            self._keep_progress(connection, self._lock_job(connection, job_id))
             self._reset(connection, job_id, tables.step.c.kind.in_(_PLANNED_KINDS), refresh=False)
             self._update_job(connection, job_id, replan_requested=False)
             self._open_next(connection, self._lock_job(connection, job_id))

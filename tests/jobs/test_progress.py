@@ -6,10 +6,9 @@ import random
 
 import pytest
 
-from meshroom_tasks.errors import EngineError
-from meshroom_tasks.jobs import tables
+from meshroom_tasks.errors import EngineError, GpuMemory
 from meshroom_tasks.jobs.progress import PARTS, Task, job_progress
-from meshroom_tasks.jobs.records import Entry, StepState
+from meshroom_tasks.jobs.records import Adjustment, Entry, Relief, StepState, Work
 from meshroom_tasks.jobs.store import JobStore
 from meshroom_tasks.jobs.views import stage_state
 
@@ -100,24 +99,31 @@ def test_it_never_goes_back_whatever_happens_to_the_steps(store: JobStore, clock
 
 def test_a_new_plan_within_an_attempt_takes_nothing_back(store: JobStore) -> None:
     job_id = run_to_plan(store)
-    for _ in range(3):
-        work = claim_kind(store, "chunk")
-        assert work is not None
-        store.finish_chunk(work, entry_for(work))
-    before = store.job(job_id).progress
-    with store.database.transaction() as connection:
-        job = store._lock_job(connection, job_id)
-        store._keep_progress(connection, job)
-        store._reset(connection, job, tables.step.c.kind.in_(("plan", "chunk", "results")), refresh=False)
-        store._open_next(connection, job)
-    seen = [before, store.job(job_id).progress]
-    plan = claim_kind(store, "plan")
-    assert plan is not None
-    store.finish_plan(plan, "engine-1", GRAPH)
-    while (work := claim_kind(store, "chunk")) is not None:
+    seen = [0.0]
+
+    def look() -> None:
         seen.append(store.job(job_id).progress)
+
+    def next_one(kind: str) -> Work:
+        look()
+        work = claim_kind(store, kind)
+        assert work is not None
+        return work
+
+    for _ in range(2):
+        work = next_one("chunk")
         store.finish_chunk(work, entry_for(work))
-    seen.append(store.job(job_id).progress)
+    work = next_one("chunk")
+    store.heartbeat(work, 0.5)
+    look()
+    before = seen[-1]
+    lower = Adjustment(work.node_type, work.node_type, GpuMemory.code, {}, "lower")
+    store.fail(work, GpuMemory("too large"), Relief(adjustment=lower))
+    store.finish_plan(next_one("plan"), "engine-1", GRAPH)
+    for _ in range(3):
+        work = next_one("chunk")
+        store.finish_chunk(work, entry_for(work))
+    look()
     assert seen == sorted(seen)
     assert before < seen[-1] < 1
     store.cancel(job_id)
