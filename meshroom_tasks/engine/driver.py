@@ -101,8 +101,8 @@ class Engine:
         identity.executable(self._batch)
         command = [*self._batch, "--input", str(photos), "--pipeline", str(template)]
         command += ["--save", str(folder / GRAPH), "--compute", "no"]
-        if overrides:
-            wanted = by_node(parse_template(template.read_text()), overrides)
+        wanted = by_node(parse_template(template.read_text()), overrides)
+        if wanted:
             (folder / "overrides.json").write_text(json.dumps(wanted))
             command += ["--overrides", str(folder / "overrides.json")]
         journal = _Journal("planning", watch, output=folder / "plan.out")

@@ -187,9 +187,7 @@ def test_the_engine_sees_no_secrets() -> None:
 # Overrides
 
 TEMPLATE = Template(
-    tuple(
-        TemplateNode(name, name[:-2], {}) for name in ("DepthMap_1", "DepthMapFilter_1", "Texturing_1", "Texturing_2")
-    ),
+    tuple(TemplateNode(name, name[:-2], {}) for name in ("DepthMap_1", "DepthMapFilter_1", "Meshing_1", "Meshing_2")),
     "2023.3.0",
 )
 
@@ -199,10 +197,10 @@ TEMPLATE = Template(
     [
         ({}, {}),
         ({"DepthMap": {"downscale": 2}}, {"DepthMap_1": {"downscale": 2}}),
-        ({"Texturing": {"a": 1}}, {"Texturing_1": {"a": 1}, "Texturing_2": {"a": 1}}),
+        ({"Meshing": {"a": 1}}, {"Meshing_1": {"a": 1}, "Meshing_2": {"a": 1}}),
         (
-            {"Texturing_2": {"g": {"x": 1}, "a": 2}, "Texturing": {"g": {"x": 0, "y": 0}, "a": 1}},
-            {"Texturing_1": {"g": {"x": 0, "y": 0}, "a": 1}, "Texturing_2": {"g": {"x": 1, "y": 0}, "a": 2}},
+            {"Meshing_2": {"g": {"x": 1}, "a": 2}, "Meshing": {"g": {"x": 0, "y": 0}, "a": 1}},
+            {"Meshing_1": {"g": {"x": 0, "y": 0}, "a": 1}, "Meshing_2": {"g": {"x": 1, "y": 0}, "a": 2}},
         ),
     ],
 )
@@ -213,3 +211,34 @@ def test_overrides(settings: dict[str, dict[str, Any]], expected: dict[str, dict
 def test_overrides_of_an_unknown_node() -> None:
     with pytest.raises(SettingInvalid):
         by_node(TEMPLATE, {"Depth": {}})
+
+
+@pytest.mark.parametrize(
+    ("said", "settings", "expected"),
+    [
+        ({}, {}, {"colorMapping": {"colorMappingFileType": "png"}, "bumpMapping": {"normalFileType": "png"}}),
+        (
+            {"colorMapping": {"colorMappingFileType": "exr"}, "bumpMapping": {"enable": True}},
+            {},
+            {"bumpMapping": {"normalFileType": "png"}},
+        ),
+        ({"colorMapping": {"colorMappingFileType": "exr"}, "bumpMapping": {"normalFileType": "exr"}}, {}, None),
+        ({"colorMapping": "{Other_1.colorMapping}", "bumpMapping": "{Other_1.bumpMapping}"}, {}, None),
+        (
+            {"bumpMapping": {"normalFileType": "jpg"}},
+            {"colorMapping": {"colorMappingFileType": "jpg"}},
+            {"colorMapping": {"colorMappingFileType": "jpg"}},
+        ),
+        (
+            {"bumpMapping": {"normalFileType": "jpg"}},
+            {"colorMapping": {"enable": True}, "textureSide": 1024},
+            {"colorMapping": {"colorMappingFileType": "png", "enable": True}, "textureSide": 1024},
+        ),
+    ],
+)
+def test_textures_are_png_where_a_template_is_silent(
+    said: dict[str, Any], settings: dict[str, Any], expected: dict[str, Any] | None
+) -> None:
+    template = Template((TemplateNode("Texturing_1", "Texturing", said),), "2023.3.0")
+    found = by_node(template, {"Texturing": settings} if settings else {})
+    assert found == ({} if expected is None else {"Texturing_1": expected})
