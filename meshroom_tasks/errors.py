@@ -212,6 +212,13 @@ class GpuMissing(EngineError):
     retry = PATIENTLY
 
 
+class VocabularyTreeMissing(EngineError):
+    """Image matching of a large set looks up similar photos in a trained file that this machine has not got."""
+
+    code = "vocabulary_tree_missing"
+    retry = ON_ANOTHER_MACHINE
+
+
 class GpuMemory(EngineError):
     code = "gpu_memory_exhausted"
     retry = NEVER

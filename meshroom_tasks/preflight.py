@@ -12,15 +12,21 @@ from pathlib import Path
 
 from meshroom_tasks.callbacks import check_schedule, check_secret
 from meshroom_tasks.engine import Engine
+from meshroom_tasks.engine.failures import VOCABULARY_TREE_SOURCE
 from meshroom_tasks.engine.identity import executable
 from meshroom_tasks.errors import EngineNotFound, GraphInvalid
 from meshroom_tasks.gpu import Gpu, find_gpus
+from meshroom_tasks.logs import logger
 from meshroom_tasks.pipeline_folders import PipelineShelf
+from meshroom_tasks.releases import names_release
 from meshroom_tasks.settings import Settings
 from meshroom_tasks.worker_node import NEEDS_GPU, VISIBLE_DEVICES
 
 _NO_ENGINE = {"callback"}
 _SENSORS_BELOW_ROOT = Path("share/aliceVision/cameraSensors.db")
+_TREE_BELOW_ROOT = Path("share/aliceVision/vlfeat_K80L3.SIFT.tree")
+
+log = logger(__name__)
 
 
 class Unfit(Exception):
@@ -49,6 +55,11 @@ def equipment(
     except EngineNotFound as error:
         raise Unfit(error.message) from error
     _check_sensors(environment)
+    if lacks_vocabulary_tree(identity, environment):
+        log.warning(
+            "without a vocabulary tree, large sets will fail here; set ALICEVISION_VOCTREE to a copy of the file",
+            source=VOCABULARY_TREE_SOURCE,
+        )
     return Equipment(identity, _gpu(environment) if "gpu" in queues else None)
 
 
@@ -76,6 +87,16 @@ def _check_sensors(environment: Mapping[str, str]) -> None:
     if promised is not None and not promised.is_file():
         variable = "ALICEVISION_SENSOR_DB" if named else "ALICEVISION_ROOT"
         raise Unfit(f"the sensor database {promised} is missing; set {variable} as the engine is installed")
+
+
+def lacks_vocabulary_tree(identity: str, environment: Mapping[str, str]) -> bool:
+    """Whether a release of Meshroom will look here in vain for what it compares the photos of a large set by.
+
+    Meshroom's package takes the one below its own root by itself. Most jobs can do without: no reason to refuse.
+    """
+    named, root = environment.get("ALICEVISION_VOCTREE"), environment.get("ALICEVISION_ROOT")
+    places = [Path(named)] if named else [Path(root) / _TREE_BELOW_ROOT] if root else []
+    return names_release(identity) and not any(place.is_file() for place in places)
 
 
 def _gpu(environment: Mapping[str, str]) -> Gpu | None:

@@ -25,6 +25,7 @@ from meshroom_tasks.errors import (
     ServiceError,
     SettingInvalid,
     TooFewCameras,
+    VocabularyTreeMissing,
 )
 
 TAIL_LINES = 50
@@ -46,6 +47,9 @@ def _rule(pattern: str, error: type[ServiceError], sentence: str) -> _Rule:
 
 _OVERLAP = "take more photos of one object that stands still, each overlapping its neighbours by about 70 %"
 _SETTING = "{stage} was given a setting that it does not take: {reason}"
+
+VOCABULARY_TREE_SOURCE = "https://gitlab.com/alicevision/trainedVocabularyTreeData/raw/master/vlfeat_K80L3.SIFT.tree"
+"""Where AliceVision's own build takes it from."""
 
 _OUT_OF_MEMORY = r"std::bad_alloc|MemoryError\b|[Cc]annot allocate memory|Insufficient memory|Out of memory"
 _MEMORY = "{stage} ran out of memory; give it a larger worker, or lower its settings, or send fewer or smaller photos"
@@ -93,6 +97,13 @@ _RULES = (
         r"Can't find view .* region files|[Bb]ad image dimension|Input '\w+' is missing",
         HandoffIncomplete,
         "{stage} did not find all files that it reads; it is tried again with a fresh copy of them",
+    ),
+    _rule(
+        r"No vocabulary tree argument\.|Failed to load vocabulary tree file|Unrecognized Vocabulary tree filename",
+        VocabularyTreeMissing,
+        "{stage} has no vocabulary tree on this machine; whoever runs the service has to get "
+        f"{VOCABULARY_TREE_SOURCE} and name it in ALICEVISION_VOCTREE; without it, use `draft` or `default` "
+        "with fewer than 200 photos",
     ),
     _rule(
         r"No space left on device|Disk quota exceeded",

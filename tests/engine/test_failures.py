@@ -29,6 +29,8 @@ LINES = [
     ("Invalid setting: DepthMap.downscale: at most 16", errors.SettingInvalid),
     ("ValueError: ChoiceParam value \"huge\" is not in \"['low', 'high']\".", errors.SettingInvalid),
     ("ValueError: IntParam only supports int value (param:x, value:y, type:z)", errors.SettingInvalid),
+    ("No vocabulary tree argument.", errors.VocabularyTreeMissing),
+    ("Failed to load vocabulary tree file${ALICEVISION_VOCTREE}", errors.VocabularyTreeMissing),
     ("OSError: [Errno 28] No space left on device", errors.DiskFull),
     ("terminate called after throwing an instance of 'std::bad_alloc'", errors.MemoryExhausted),
     ("numpy._core._exceptions._ArrayMemoryError: Unable to allocate 7.45 GiB", errors.MemoryExhausted),
@@ -106,7 +108,8 @@ def test_the_systems_own_counters_can_be_read() -> None:
 
 
 def test_harmless_lines() -> None:
-    lines = ["[info] Found 1 image dimension(s): ", "CUDA-Enabled GPU.", "Supported CUDA-Enabled GPU detected."]
+    brute = "No vocabulary tree argument, so it will use the brute force approach which can be compute intensive."
+    lines = [brute, "[info] Found 1 image dimension(s): ", "CUDA-Enabled GPU.", "Supported CUDA-Enabled GPU detected."]
     assert type(classify("S", lines, 1, 1)) is errors.EngineError
     assert not any(is_telling(line) for line in lines)
 

@@ -12,7 +12,7 @@ import pytest
 
 from meshroom_tasks.child_processes import EXIT_REFUSED, READY_FILE, refusal_file
 from meshroom_tasks.jobs.store import open_store
-from meshroom_tasks.preflight import Equipment, Unfit, equipment
+from meshroom_tasks.preflight import Equipment, Unfit, equipment, lacks_vocabulary_tree
 from meshroom_tasks.service import Service
 from meshroom_tasks.settings import PROJECT, load_settings
 from meshroom_tasks.worker_node import NEEDS_GPU
@@ -58,6 +58,18 @@ def test_a_promised_sensor_database_must_be_there(tmp_path: Path) -> None:
     database.touch()
     assert found(("cpu",), {"ALICEVISION_ROOT": str(tmp_path)}).engine
     assert found(("cpu",), {"ALICEVISION_SENSOR_DB": str(database)}).engine
+
+
+def test_meshroom_may_lack_a_vocabulary_tree(tmp_path: Path) -> None:
+    assert not lacks_vocabulary_tree("cpu-engine-0.1.0", {})
+    assert lacks_vocabulary_tree("meshroom-2023.3.0", {})
+    assert lacks_vocabulary_tree("meshroom-2023.3.0", {"ALICEVISION_VOCTREE": str(tmp_path / "none.tree")})
+    assert lacks_vocabulary_tree("meshroom-2025.1.0", {"ALICEVISION_ROOT": str(tmp_path)})
+    tree = tmp_path / "share" / "aliceVision" / "vlfeat_K80L3.SIFT.tree"
+    tree.parent.mkdir(parents=True)
+    tree.touch()
+    assert not lacks_vocabulary_tree("meshroom-2025.1.0", {"ALICEVISION_ROOT": str(tmp_path)})
+    assert not lacks_vocabulary_tree("meshroom-2023.3.0", {"ALICEVISION_VOCTREE": str(tree)})
 
 
 @pytest.mark.parametrize(
