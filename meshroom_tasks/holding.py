@@ -17,6 +17,7 @@ from meshroom_tasks.errors import Draining, LeaseLost, ServiceError
 from meshroom_tasks.handoff.live_log import LiveLog
 from meshroom_tasks.jobs.records import NO_RELIEF, Relief, Work
 from meshroom_tasks.jobs.store import JobStore
+from meshroom_tasks.jobs.warnings import unanswered
 from meshroom_tasks.logs import bind, bound, logger
 from meshroom_tasks.storage import Storage
 
@@ -62,8 +63,8 @@ class Holding:
 
     @property
     def warnings(self) -> tuple[Mapping[str, Any], ...]:
-        """What the engine warned of."""
-        return warnings(self._warned)
+        """What the engine warned of, and the client did not answer beforehand."""
+        return unanswered(warnings(self._warned), self.work.options.camera)
 
     def check(self) -> None:
         """Raise the reason to stop, if there is one."""

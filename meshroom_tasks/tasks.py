@@ -89,6 +89,7 @@ def plan(service: Service, holding: Holding) -> None:
             template=pipeline.path,
             folder=run.path,
             overrides=adjusted(work.settings, work.adjustments),
+            camera=work.options.camera,
             watch=holding,
             time_limit=service.settings.plan_timeout_seconds,
             block_sizes=block_sizes(
@@ -101,7 +102,7 @@ def plan(service: Service, holding: Holding) -> None:
         )
         service.storage.put_file(graph_key(work.job_id), run.graph, media_type="application/json")
     stages = stages_of_graph(graph, service.pipelines, service.settings.intensive_queue)
-    service.store.finish_plan(work, engine, stages)
+    service.store.finish_plan(work, engine, stages, holding.warnings)
 
 
 @step_task

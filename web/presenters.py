@@ -8,7 +8,16 @@ from urllib.parse import quote
 from meshroom_tasks.catalogue import Attribute
 from meshroom_tasks.egress import redact
 from meshroom_tasks.graph import TemplateNode
-from meshroom_tasks.jobs.records import ChunkView, DeliveryView, ErrorView, JobView, Page, ResultFile, StageView
+from meshroom_tasks.jobs.records import (
+    NO_CAMERA,
+    ChunkView,
+    DeliveryView,
+    ErrorView,
+    JobView,
+    Page,
+    ResultFile,
+    StageView,
+)
 from meshroom_tasks.pipelines import Pipeline, Pipelines
 from web.schemas import responses as out
 
@@ -37,6 +46,7 @@ def job(view: JobView, result_url: ResultUrl) -> out.Job:
         priority=view.priority,
         outputs=list(view.outputs),
         min_registered_share=view.options.min_registered_share,
+        camera=None if view.options.camera == NO_CAMERA else out.CameraKnown(**vars(view.options.camera)),
         adjustments=[
             out.Adjustment(node=item.node, values=dict(item.values), code=item.code, message=item.message)
             for item in view.adjustments

@@ -7,7 +7,7 @@ from itertools import chain, islice
 
 from meshroom_tasks.egress import Egress, check_url
 from meshroom_tasks.errors import RequestRefused, TooFewImages
-from meshroom_tasks.jobs.records import NewJob, Options
+from meshroom_tasks.jobs.records import NO_CAMERA, Camera, NewJob, Options
 from meshroom_tasks.pipelines import Pipelines
 from meshroom_tasks.settings import Settings
 from web.idempotency import key_of_request
@@ -32,7 +32,7 @@ def new_job(body: Reconstruction, settings: Settings, pipelines: Pipelines, requ
         settings=body.settings,
         priority=body.priority,
         outputs=tuple(body.outputs),
-        options=Options(min_registered_share=body.min_registered_share),
+        options=Options(body.min_registered_share, Camera(**body.camera.model_dump()) if body.camera else NO_CAMERA),
         request_id=request_id,
         idempotency=key_of_request(body),
     )

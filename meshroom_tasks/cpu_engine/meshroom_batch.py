@@ -16,6 +16,7 @@ from meshroom_tasks.cpu_engine.command import Parser
 from meshroom_tasks.cpu_engine.execution import Terminated
 from meshroom_tasks.cpu_engine.links import Graph, in_order, links_in
 from meshroom_tasks.cpu_engine.meshroom_compute import compute
+from meshroom_tasks.cpu_engine.nodes.camera_init import FOCAL_MISSING, photos_without_focal
 from meshroom_tasks.cpu_engine.planning import chunk_count, plan, save, view_count
 from meshroom_tasks.cpu_engine.registry import node_of_type, node_types
 from meshroom_tasks.cpu_engine.template import InvalidSetting, find_template
@@ -37,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.paramOverrides,
         )
         save(graph, options.save)
+        _warn(graph)
         if options.compute == "no":
             return 0
         return 0 if _compute_all(graph, options.save, options.output) else 1
@@ -71,6 +73,14 @@ def _read_overrides(path: Path) -> object:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InvalidSetting("overrides", f"{path.name} is not JSON: {error}") from error
+
+
+def _warn(graph: Graph) -> None:
+    """As AliceVision does, when it is asked for the photos' cameras: where CameraInit is cached, nobody else does."""
+    for node in graph.values():
+        if node.node_type == "CameraInit":
+            for name in photos_without_focal(node.values["viewpoints"], node.values["intrinsics"]):
+                print(f"[warning] {FOCAL_MISSING.format(name=name)}")
 
 
 def _compute_all(graph: Graph, saved: Path, output: Path | None) -> bool:

@@ -15,6 +15,8 @@ from typing import Any
 
 from PIL import ExifTags, Image
 
+from meshroom_tasks.cpu_engine.sensor_database import NO_SENSORS, Sensors
+
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
 FULL_FRAME_DIAGONAL = math.hypot(36.0, 24.0)
 
@@ -33,6 +35,8 @@ class PhotoHeader:
     metadata: dict[str, str]
     focal: float | None
     """Focal length in pixels of the stored image; None when the metadata do not tell."""
+    sensor_width: float | None = None
+    """Millimetres along the image's width, where the focal length was read with the sensor database."""
 
 
 def find_photos(folder: Path) -> list[Path]:
@@ -43,8 +47,11 @@ def find_photos(folder: Path) -> list[Path]:
     return found
 
 
-def read_header(path: Path) -> PhotoHeader:
-    """Read a photo's header without decoding the picture. Raises PhotoError when it is none."""
+def read_header(path: Path, sensors: Sensors = NO_SENSORS) -> PhotoHeader:
+    """Read a photo's header without decoding the picture. Raises PhotoError when it is none.
+
+    Where `sensors` knows the camera, its width goes before the 35 mm equivalent, as in AliceVision.
+    """
     Image.MAX_IMAGE_PIXELS = None
     try:
         with Image.open(path) as image:
@@ -62,6 +69,13 @@ def read_header(path: Path) -> PhotoHeader:
         "Exif:FocalLengthIn35mmFilm": _positive(details.get(ExifTags.Base.FocalLengthIn35mmFilm)),
     }
     metadata = {name: str(value).strip("\x00 ") for name, value in tags.items() if value}
+    longer = sensors.width_of(metadata.get("Make", ""), metadata.get("Model", ""))
+    millimetres = _positive(details.get(ExifTags.Base.FocalLength))
+    if longer and millimetres:
+        pixels_a_millimetre = max(width, height) / longer
+        return PhotoHeader(
+            path, width, height, metadata, millimetres * pixels_a_millimetre, width / pixels_a_millimetre
+        )
     return PhotoHeader(path, width, height, metadata, _focal_pixels(width, height, details))
 
 
@@ -93,7 +107,8 @@ def viewpoints_and_intrinsics(
     """CameraInit's `viewpoints` and `intrinsics` as Meshroom saves them, in the order of the photos.
 
     `default_field_of_view` (degrees, along the longer side) stands in for a focal length that is not known.
-    Focal lengths are given in mm on a full-frame-sized sensor of the photo's own proportions.
+    Focal lengths are given in mm on the sensor; where that is not known, on a full-frame-sized one of the photo's own
+    proportions.
     """
     viewpoints: list[dict[str, Any]] = []
     intrinsics: dict[int, dict[str, Any]] = {}
@@ -124,7 +139,7 @@ def viewpoints_and_intrinsics(
 def _intrinsic(intrinsic_id: int, photo: PhotoHeader, default_field_of_view: float) -> dict[str, Any]:
     width, height = photo.width, photo.height
     focal = photo.focal or 0.5 * max(width, height) / math.tan(math.radians(default_field_of_view) / 2)
-    sensor_width = FULL_FRAME_DIAGONAL * width / math.hypot(width, height)
+    sensor_width = photo.sensor_width or FULL_FRAME_DIAGONAL * width / math.hypot(width, height)
     millimetres = focal * sensor_width / width
     return {
         "intrinsicId": intrinsic_id,

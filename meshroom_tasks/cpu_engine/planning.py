@@ -1,8 +1,9 @@
 """From a template, settings and a folder of photos to a saved graph in the format of Meshroom 2023.3.
 
 A uid is the SHA-1 of a node's type and version, the engine's version, its invalidating attributes and the uids of the
-nodes that it reads; for CameraInit also the absolute paths of the photos in their order. It depends neither on the
-folder of the saved graph nor on the contents of the photos: who needs that puts a digest into the path.
+nodes that it reads; for CameraInit also the absolute paths of the photos in their order, their sizes and focal lengths.
+It depends neither on the folder of the saved graph nor on the pixels of the photos: who needs that puts a digest into
+the path.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from meshroom_tasks.cpu_engine import __version__
+from meshroom_tasks.cpu_engine import __version__, sensor_database
 from meshroom_tasks.cpu_engine.attributes import Records
 from meshroom_tasks.cpu_engine.links import (
     Graph,
@@ -47,8 +48,9 @@ def plan(template: Path, photos: Path, overrides: Any = None, settings: Iterable
     cameras = [node for node in graph.values() if node.node_type == "CameraInit"]
     if len(cameras) != 1:
         raise GraphError(f"the pipeline must have exactly one CameraInit, not {len(cameras)}")
-    headers = [read_header(path.absolute()) for path in find_photos(photos)]
     values = cameras[0].values
+    sensors = sensor_database.read(os.path.expandvars(values["sensorDatabase"]))
+    headers = [read_header(path.absolute(), sensors) for path in find_photos(photos)]
     values["viewpoints"], values["intrinsics"] = viewpoints_and_intrinsics(headers, values["defaultFieldOfView"])
     lowered = wanted_block_sizes(os.environ.get("ENGINE_BLOCK_SIZES", ""))
     for node in in_order(graph):

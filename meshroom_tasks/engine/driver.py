@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import Any
 
 from meshroom_tasks.engine import block_sizes as block_sizes_of
-from meshroom_tasks.engine import failures, identity
+from meshroom_tasks.engine import cameras, failures, identity
 from meshroom_tasks.engine.environment import engine_environment
 from meshroom_tasks.engine.log import Tail
 from meshroom_tasks.engine.overrides import by_node
@@ -27,7 +27,7 @@ from meshroom_tasks.engine.progress import Meter
 from meshroom_tasks.engine.status import read_status
 from meshroom_tasks.errors import EngineError, GraphInvalid, HandoffIncomplete, ServiceError
 from meshroom_tasks.graph import PlannedGraph, parse_planned, parse_template
-from meshroom_tasks.jobs.records import Usage
+from meshroom_tasks.jobs.records import NO_CAMERA, Camera, Usage
 from meshroom_tasks.releases import names_release, release_of
 
 GRAPH = "p.mg"
@@ -91,23 +91,27 @@ class Engine:
         watch: Watch,
         time_limit: float,
         block_sizes: Mapping[str, int] | None = None,
+        camera: Camera = NO_CAMERA,
     ) -> PlannedGraph:
         """Plan a graph for all photos of a folder; it is left in `folder/p.mg`.
 
         `overrides`: settings by node name or node type. `block_sizes`: how many views a chunk holds at most, by node
-        type; where it says nothing, the engine decides. Raises SettingInvalid for those that the engine refuses,
-        the watch's reason to stop, EngineTimeout and other EngineErrors.
+        type; where it says nothing, the engine decides. `camera`: what the photos do not tell of it. Raises
+        SettingInvalid for settings that the engine refuses, the watch's reason to stop, EngineTimeout and other
+        EngineErrors.
         """
         identity.executable(self._batch)
-        command = [*self._batch, "--input", str(photos), "--pipeline", str(template)]
+        prepared = cameras.prepare(
+            photos, template, folder, by_node(parse_template(template.read_text()), overrides), camera
+        )
+        command = [*self._batch, "--input", str(photos), "--pipeline", str(prepared.template)]
         command += ["--save", str(folder / GRAPH), "--compute", "no"]
-        wanted = by_node(parse_template(template.read_text()), overrides)
-        if wanted:
-            (folder / "overrides.json").write_text(json.dumps(wanted))
+        if prepared.overrides:
+            (folder / "overrides.json").write_text(json.dumps(prepared.overrides))
             command += ["--overrides", str(folder / "overrides.json")]
         journal = _Journal("planning", watch, output=folder / "plan.out")
         sizes = block_sizes or {}
-        outcome = self._run(command, "planning", folder, watch, time_limit, journal, sizes)
+        outcome = self._run(command, "planning", folder, watch, time_limit, journal, sizes, prepared.environment)
         if outcome.exit_code != 0:
             raise journal.failure("planning", outcome)
         try:
@@ -167,8 +171,9 @@ class Engine:
         time_limit: float,
         journal: _Journal,
         block_sizes: Mapping[str, int] = MappingProxyType({}),
+        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> Outcome:
-        added = {**self._added, **block_sizes_of.environment(block_sizes, os.environ)}
+        added = {**self._added, **block_sizes_of.environment(block_sizes, os.environ), **environment}
         try:
             outcome = run(
                 command,

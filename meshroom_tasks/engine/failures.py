@@ -71,7 +71,8 @@ _RULES = (
     _rule(
         r"At least (?:one image|two images) should have an initialized intrinsic",
         PhotosWithoutCalibration,
-        "{stage} found the camera's focal length in no photo; send photos as the camera wrote them, with EXIF",
+        "{stage} found the camera's focal length in no photo; send photos as the camera wrote them, with EXIF, "
+        "or say `camera.field_of_view_degrees`",
     ),
     _rule(
         r"No valid tracks\.|No valid initial pair found|Initialization failed after trying all possible initial",
@@ -174,12 +175,14 @@ _WARNINGS = (
     _WarningRule(
         re.compile(r"Image '(?P<subject>[^']*)' focal length \(in mm\) metadata is missing"),
         "focal_length_missing",
-        "{count} of the photos carry no focal length ({subjects}); it was estimated, which costs accuracy",
+        "{count} of the photos carry no focal length ({subjects}); it was estimated, which costs accuracy; "
+        "if you know the lens, send `camera.field_of_view_degrees`",
     ),
     _WarningRule(
         re.compile(r"^\s*- camera model: (?P<subject>.+)|Sensor width doesn't exist in the sensor database"),
         "sensor_unknown",
-        "the camera's sensor is not in the database ({subjects}); its size was estimated, which costs accuracy",
+        "the camera's sensor is not in the database ({subjects}); its size was estimated, which costs accuracy; "
+        "if you know its width, send `camera.sensor_width_mm`",
     ),
 )
 _SUBJECTS_SHOWN = 3

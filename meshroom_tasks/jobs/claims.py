@@ -89,7 +89,7 @@ class Claims(Flow, Waiting):
             "pipeline": job.pipeline,
             "settings": job.settings,
             "outputs": tuple(job.outputs),
-            "options": Options(**job.options),
+            "options": Options.of(job.options),
             "adjustments": tuple(Adjustment(**item) for item in job.adjustments),
             "engine": job.engine or "",
             "photos_digest": job.photos_digest or "",

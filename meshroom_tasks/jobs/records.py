@@ -27,6 +27,21 @@ class IdempotencyKey:
 
 
 @dataclass(frozen=True)
+class Camera:
+    """What a client knows of the camera where the photos do not tell it; None: nothing.
+
+    `field_of_view_degrees`: along the longer side, for photos without a focal length. `sensor_width_mm`: the longer
+    side, for photos that tell a focal length and the camera's name.
+    """
+
+    field_of_view_degrees: float | None = None
+    sensor_width_mm: float | None = None
+
+
+NO_CAMERA = Camera()
+
+
+@dataclass(frozen=True)
 class Options:
     """What a client may say besides settings of nodes; None: as the service is set up.
 
@@ -34,6 +49,12 @@ class Options:
     """
 
     min_registered_share: float | None = None
+    camera: Camera = NO_CAMERA
+
+    @classmethod
+    def of(cls, recorded: Mapping[str, JSON]) -> Options:
+        """From the form that `dataclasses.asdict` makes; what was recorded before a field was there has its default."""
+        return cls(**{**recorded, "camera": Camera(**recorded.get("camera", {}))})
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,7 @@ class Views(Waiting, Standing):
             settings=job.settings,
             priority=job.priority,
             outputs=tuple(job.outputs),
-            options=Options(**job.options),
+            options=Options.of(job.options),
             adjustments=tuple(Adjustment(**item) for item in job.adjustments),
             image_count=len(job.image_urls),
             callback_url=job.callback_url,

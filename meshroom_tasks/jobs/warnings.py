@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from meshroom_tasks.jobs.records import Camera
+
 Warnings = list[dict[str, Any]]
 
 
@@ -25,6 +27,12 @@ def merged(known: Iterable[Mapping[str, Any]], new: Iterable[Mapping[str, Any]])
 
 def _counts_the_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return "count" in one and (one["code"], one.get("stage")) == (other["code"], other.get("stage"))
+
+
+def unanswered(warnings: Iterable[Mapping[str, Any]], camera: Camera) -> tuple[Mapping[str, Any], ...]:
+    """Without what the client has answered: engines warn of a missing focal length also where they need not guess."""
+    answered = {"focal_length_missing"} if camera.field_of_view_degrees is not None else set()
+    return tuple(warning for warning in warnings if warning["code"] not in answered)
 
 
 def of_retry(code: str, stage: str, worker: str | None) -> Warnings:

@@ -67,10 +67,12 @@ class WorkStore(Claims, Recovery, Replanning, Learning):
         return self._finish(work, warnings, photos=[vars(photo) for photo in photos], photos_digest=photos_digest)
 
     @patiently
-    def finish_plan(self, work: Work, engine: str, planned: Sequence[PlannedWork]) -> bool:
+    def finish_plan(
+        self, work: Work, engine: str, planned: Sequence[PlannedWork], warnings: Sequence[Mapping[str, Any]] = ()
+    ) -> bool:
         """Write the stages of the graph, in topological order, and their chunks."""
         with self.database.transaction() as connection:
-            job = self._settle(connection, work, ())
+            job = self._settle(connection, work, warnings)
             if job is None:
                 return False
             foretold = forecast(planned, len(job.photos or ()), self._experiences(connection, engine))

@@ -146,4 +146,6 @@ def test_warnings() -> None:
     assert focal["message"].startswith("2 of the photos carry no focal length (a.jpg, b.jpg)")
     assert sensor["code"] == "sensor_unknown"
     assert "LC-A" in sensor["message"]
+    assert "`camera.field_of_view_degrees`" in focal["message"]
+    assert "`camera.sensor_width_mm`" in sensor["message"]
     assert warnings(["all is well"]) == ()

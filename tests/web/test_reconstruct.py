@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from meshroom_tasks.jobs.records import NO_CAMERA, Camera
 from tests.web.conftest import IMAGES, Site
 from tests.web.problem import assert_problem
 from web.schemas.requests import MAX_METADATA_BYTES
@@ -47,6 +48,25 @@ def test_everything_that_can_be_set_is_recorded(site: Site, client: FlaskClient)
     answer = client.post(URL, json=body(pipeline="default", settings=settings, priority=9, outputs=["glb"]))
     job = site.store.job(answer.get_json()["job_id"])
     assert (job.settings, job.priority, job.outputs) == (settings, 9, ("glb",))
+
+
+@pytest.mark.parametrize(
+    ("sent", "recorded"),
+    [
+        ({"field_of_view_degrees": 60}, Camera(field_of_view_degrees=60)),
+        ({"sensor_width_mm": 6.17}, Camera(sensor_width_mm=6.17)),
+        ({"field_of_view_degrees": 60, "sensor_width_mm": 6.17}, Camera(60, 6.17)),
+        (None, NO_CAMERA),
+    ],
+    ids=str,
+)
+def test_what_is_known_of_the_camera(
+    site: Site, client: FlaskClient, sent: dict[str, float] | None, recorded: Camera
+) -> None:
+    job_id = client.post(URL, json=body(camera=sent)).get_json()["job_id"]
+    assert site.store.job(job_id).options.camera == recorded
+    shown = client.get(f"/api/v1/jobs/{job_id}").get_json()["camera"]
+    assert shown == (sent and {"field_of_view_degrees": None, "sensor_width_mm": None, **sent})
 
 
 def test_a_callback_is_not_required(client: FlaskClient) -> None:
@@ -96,6 +116,14 @@ def test_a_callback_is_not_required(client: FlaskClient) -> None:
         ),
         ({"settings": {"FeatureExtraction": "high"}}, "request_refused", ["/settings/FeatureExtraction"]),
         ({"settings": []}, "request_refused", ["/settings"]),
+        ({"camera": {}}, "request_refused", ["/camera"]),
+        ({"camera": 60}, "request_refused", ["/camera"]),
+        ({"camera": {"field_of_view_degrees": 0.5}}, "request_refused", ["/camera/field_of_view_degrees"]),
+        ({"camera": {"field_of_view_degrees": 180}}, "request_refused", ["/camera/field_of_view_degrees"]),
+        ({"camera": {"field_of_view_degrees": "60"}}, "request_refused", ["/camera/field_of_view_degrees"]),
+        ({"camera": {"sensor_width_mm": 0}}, "request_refused", ["/camera/sensor_width_mm"]),
+        ({"camera": {"sensor_width_mm": 101}}, "request_refused", ["/camera/sensor_width_mm"]),
+        ({"camera": {"focal_mm": 4}}, "request_refused", ["/camera/focal_mm"]),
         ({"priority": 10}, "request_refused", ["/priority"]),
         ({"priority": -1}, "request_refused", ["/priority"]),
         ({"priority": "5"}, "request_refused", ["/priority"]),

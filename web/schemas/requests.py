@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from meshroom_tasks.jobs.records import JobStatus
 
@@ -20,6 +20,31 @@ class Body(BaseModel):
 
 class Query(BaseModel):
     model_config = ConfigDict(extra="forbid")
+
+
+class Camera(Body):
+    """At least one of the two."""
+
+    field_of_view_degrees: float | None = Field(
+        None,
+        ge=1,
+        le=179,
+        description="Along the longer side of the photos, in degrees: for photos whose EXIF holds no focal length. "
+        "Without it, 45. Of more than 100, Meshroom takes the lens for a fisheye.",
+    )
+    sensor_width_mm: float | None = Field(
+        None,
+        ge=1,
+        le=100,
+        description="The longer side of the sensor, in mm: for photos whose EXIF holds a focal length and the camera's "
+        "name. It goes before the engine's own database of sensors.",
+    )
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Camera:
+        if self.field_of_view_degrees is None and self.sensor_width_mm is None:
+            raise ValueError("say field_of_view_degrees, sensor_width_mm, or both")
+        return self
 
 
 class Reconstruction(Body):
@@ -49,6 +74,9 @@ class Reconstruction(Body):
         le=1,
         description="The share of the photos that must be placed after StructureFromMotion for the job to go on (and "
         "never fewer than three photos); default: the service's, usually 0.3.",
+    )
+    camera: Camera | None = Field(
+        None, description="What you know of the camera where the photos do not tell it; see the warnings of the job."
     )
     outputs: list[Output] = Field(["obj", "glb"], min_length=1, description="Which models to make.")
 
@@ -120,6 +148,7 @@ RECONSTRUCTION_EXAMPLES: dict[str, dict[str, Any]] = {
             "settings": {"FeatureExtraction": {"describerPreset": "high"}},
             "priority": 7,
             "min_registered_share": 0.5,
+            "camera": {"field_of_view_degrees": 60, "sensor_width_mm": 6.17},
             "outputs": ["obj", "glb"],
         },
     },

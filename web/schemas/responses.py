@@ -101,6 +101,11 @@ class JobLinks(Answer):
     deliveries: str
 
 
+class CameraKnown(Answer):
+    field_of_view_degrees: float | None
+    sensor_width_mm: float | None
+
+
 class Job(Answer):
     id: str = Field(examples=[_JOB_ID])
     job_id: str = Field(description="The same as `id`.", examples=[_JOB_ID])
@@ -121,6 +126,7 @@ class Job(Answer):
     priority: int
     outputs: list[str]
     min_registered_share: float | None = Field(description="As it was sent; null: the service's default.")
+    camera: CameraKnown | None = Field(description="As it was sent; null: nothing was.")
     adjustments: list[Adjustment] = Field(description="What the service lowered in `settings` to finish the job.")
     image_count: int
     callback_url: str | None = Field(description="Without its query string, which may hold secrets.")

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
-from meshroom_tasks.cpu_engine.attributes import FloatParam, Records
+from meshroom_tasks.cpu_engine.attributes import File, FloatParam, Records
 from meshroom_tasks.cpu_engine.node import Node, NodeChunk
 from meshroom_tasks.cpu_engine.sfm_data import views_of, write_sfm
+
+FOCAL_MISSING = "Image '{name}' focal length (in mm) metadata is missing."
+
+
+def photos_without_focal(viewpoints: Sequence[Mapping[str, Any]], intrinsics: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names of the photos whose metadata do not tell a focal length, in their order."""
+    return [view.path.name for view in views_of(viewpoints, intrinsics) if not view.intrinsic.known]
 
 
 class CameraInit(Node):
@@ -19,7 +26,17 @@ class CameraInit(Node):
     node_type = "CameraInit"
     attributes = (
         Records("viewpoints", "The photos, in order.", identity=("path",)),
-        Records("intrinsics", "Cameras with their focal lengths; follow from the photos.", invalidates=False),
+        Records(
+            "intrinsics",
+            "Cameras with their focal lengths; follow from the photos.",
+            identity=("width", "height", "focalLength", "sensorWidth"),
+        ),
+        File(
+            "sensorDatabase",
+            "Sensor widths by make and model, in AliceVision's form; read when the graph is planned.",
+            "${ALICEVISION_SENSOR_DB}",
+            invalidates=False,
+        ),
         FloatParam(
             "defaultFieldOfView",
             "Field of view along the longer side, in degrees, of photos whose metadata do not tell it.",
@@ -34,7 +51,7 @@ class CameraInit(Node):
         views = views_of(chunk.attributes["viewpoints"], chunk.attributes["intrinsics"])
         without = [view for view in views if not view.intrinsic.known]
         for view in without:
-            chunk.warn(f"Image '{view.path.name}' focal length (in mm) metadata is missing.")
+            chunk.warn(FOCAL_MISSING.format(name=view.path.name))
         write_sfm(chunk.folder / "cameraInit.sfm", views)
         chunk.log("CameraInit report:")
         chunk.log(f"  # Views: {len(views)}")
