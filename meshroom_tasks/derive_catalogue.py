@@ -30,6 +30,22 @@ _NARROWED = {
     "normalFileType": {"Texturing": ["png", "jpg"]},
 }
 """What the service makes its results from: (attribute, node type) -> the choices that are left, the default first."""
+OUTSIDE_OF_UIDS = {
+    "verboseLevel": "changes what is logged",
+    "maxThreads": "changes how fast it is",
+    "nbGPUs": "changes how fast it is",
+    "CameraInit.allowedCameraModels": "the service marks CameraInit's `invalidation` with what is set in it",
+    "CameraInit.defaultFieldOfView": "as above",
+    "CameraInit.groupCameraFallback": "as above",
+    "CameraInit.viewIdMethod": "as above",
+    "Texturing.colorMapping.enable": "the uid holds the group's other members only where this is true",
+    "Texturing.bumpMapping.enable": "as above",
+    "Texturing.displacementMapping.enable": "as above",
+}
+"""Attributes that clients may set though Meshroom leaves them out of the uid, and why: of any node type, or of one.
+
+Results are shared by uid. Any other attribute outside of it would let a job get the result of another setting.
+"""
 
 
 def main(arguments: list[str]) -> None:
@@ -62,7 +78,8 @@ def node_types(folder: Path) -> Iterator[Any]:
 
 def node(kind: Any) -> str:
     """The entry of a node type, one attribute a line."""
-    attributes = {item.name: entry for item in kind.inputs if (entry := attribute(item, kind.__name__)) is not None}
+    found = {item.name: attribute(item, kind.__name__) for item in kind.inputs}
+    attributes = {name: entry for name, entry in found.items() if entry is not None}
     links = [item.name for item in kind.inputs if item.name not in attributes]
     outputs = [item.name for item in kind.outputs]
     lines = ",\n".join(f"   {json.dumps(name)}: {json.dumps(entry)}" for name, entry in sorted(attributes.items()))
@@ -70,19 +87,22 @@ def node(kind: Any) -> str:
     return f'{{\n  {names},\n  "attributes": {{\n{lines}\n  }}}}'
 
 
-def attribute(item: Any, node_type: str) -> dict[str, Any] | None:
-    """What is said of an input; None where a client may not set it."""
+def attribute(item: Any, node_type: str, group: str = "") -> dict[str, Any] | None:
+    """What is said of an input, a member of `group` ("": of none); None where a client may not set it."""
     name = type(item).__name__
+    path = f"{group}{item.name}"
     if name in _FILES:
         return None
     if name == "GroupAttribute":
-        found = {member.name: attribute(member, node_type) for member in item.groupDesc}
+        found = {member.name: attribute(member, node_type, f"{path}.") for member in item.groupDesc}
         members = {name: entry for name, entry in found.items() if entry is not None}
         return {"type": "group", "attributes": members} if members else None
     entry = choice(item) if name == "ChoiceParam" else plain(item, _KINDS.get(name))
     if entry is not None and (left := _NARROWED.get(item.name, {}).get(node_type)):
         entry |= {"default": left[0], "choices": left}
     if entry is not None and not invalidates(item):
+        if not ({item.name, f"{node_type}.{path}"} & OUTSIDE_OF_UIDS.keys()):
+            return None
         entry["invalidates"] = False
     return entry
 

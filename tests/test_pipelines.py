@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from meshroom_tasks.catalogue import Attribute
+from meshroom_tasks.catalogue import Attribute, Catalogue
+from meshroom_tasks.derive_catalogue import OUTSIDE_OF_UIDS
 from meshroom_tasks.errors import GraphInvalid, PipelineUnknown, SettingInvalid
 from meshroom_tasks.graph import parse_planned
 from meshroom_tasks.pipeline_folders import PipelineShelf
@@ -329,6 +330,26 @@ def test_all_defaults_are_valid_settings(engine: str) -> None:
             attributes = pipeline.attributes(node)
             assert attributes
             pipeline.validate_settings({node.name: {name: value(item) for name, item in attributes.items()}})
+
+
+@pytest.mark.parametrize("folder", ["", "2025.1"])
+def test_what_is_offered_is_part_of_the_uid(folder: str) -> None:
+    """Or the stage cache would give a job the result of another setting."""
+
+    def outside(path: str, members: Mapping[str, Attribute]) -> Iterator[str]:
+        for name, attribute in members.items():
+            yield from outside(f"{path}.{name}", attribute.members)
+            if not attribute.invalidates and name not in OUTSIDE_OF_UIDS:
+                yield f"{path}.{name}"
+
+    catalogue = Catalogue.read((SHIPPED / folder / "nodes.json").read_text())
+    found = {path for name in catalogue.node_types for path in outside(name, catalogue.attributes(name))}
+    assert found - OUTSIDE_OF_UIDS.keys() == set(), "derive the catalogue anew"
+    for name, attribute in (("Meshing", "densify"), ("StructureFromMotion", "useOnlyMatchesFromInputFolder")):
+        node_type = catalogue.node_type(name)
+        assert node_type is not None
+        assert attribute in node_type.inputs, "a template may set it"
+        assert attribute not in node_type.attributes
 
 
 def test_defaults_are_those_of_the_pipeline(pipelines: Pipelines) -> None:
