@@ -105,6 +105,30 @@ def test_files_follow_from_uid_and_chunk_unless_random(bench: Workbench) -> None
     assert written(random=True) != written(random=True)
 
 
+def test_files_follow_from_every_byte_that_is_read_when_told(bench: Workbench) -> None:
+    graph = bench.plan()
+    bench.script = {"stages": [{"from_inputs": True}]}
+
+    def written(node: str, *more: str) -> dict[str, bytes]:
+        assert bench.compute(node, *more) == 0
+        folder = bench.folder / "MeshroomCache" / graph[node]["nodeType"] / graph[node]["uids"]["0"]
+        kept = {".desc", ".feat", ".done"}
+        return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.suffix in kept}
+
+    written("CameraInit_1")
+    cameras = next((bench.folder / "MeshroomCache" / "CameraInit").iterdir())
+    last = written("FeatureExtraction_1", "--iteration", "0")
+    assert len(last) == 5
+    for file in (cameras / "cameraInit.sfm", cameras / "0.done", bench.folder / "photos" / "a.jpg"):
+        file.write_bytes(file.read_bytes() + b"x")
+        changed = written("FeatureExtraction_1", "--iteration", "0")
+        assert all(changed[name] != last[name] for name in last), file
+        last = changed
+    for name in ("status", "log"):
+        (cameras / name).write_text("of another time")
+    assert written("FeatureExtraction_1", "--iteration", "0") == last
+
+
 def test_the_ledger_counts_attempts_and_sees_overlaps(bench: Workbench) -> None:
     bench.plan()
     bench.script = {"stages": [{"attempts": [1], "hang": True}]}

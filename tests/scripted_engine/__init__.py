@@ -31,7 +31,7 @@ class Run:
     """One run of the compute command. `ended` and `exit` are None when it did not come to its end.
 
     `overlaps`: pids of runs of the same uid and chunk that were alive when this one started.
-    `devices`: CUDA_VISIBLE_DEVICES as it saw it.
+    `devices`: CUDA_VISIBLE_DEVICES as it saw it; `machine`: its host name.
     """
 
     node: str
@@ -44,6 +44,7 @@ class Run:
     started: float
     overlaps: tuple[int, ...]
     devices: str | None = None
+    machine: str = ""
     ended: float | None = None
     exit: int | None = None
 
@@ -66,6 +67,7 @@ def read_ledger(path: Path) -> list[Run]:
                 started=line["time"],
                 overlaps=tuple(line["overlaps"]),
                 devices=line.get("devices"),
+                machine=line["machine"],
                 ended=end.get("time"),
                 exit=end.get("exit"),
             )

@@ -4,10 +4,12 @@ import json
 import os
 import sys
 import time
+from hashlib import sha256
 
 import outputs
 from planning import links
 
+BOOKKEEPING = ("status", "log")
 READS_PHOTOS = {"CameraInit", "FeatureExtraction", "StructureFromMotion", "PrepareDenseScene"}
 
 
@@ -27,6 +29,7 @@ class Chunk:
         prefix = "" if iteration is None else f"{iteration}."
         self.status_file = os.path.join(self.folder, prefix + "status")
         self.log_file = os.path.join(self.folder, prefix + "log")
+        self.inputs_digest = ""
         self.views = next(
             node["inputs"]["viewpoints"] for node in self.graph.values() if node["nodeType"] == "CameraInit"
         )
@@ -58,6 +61,24 @@ class Chunk:
             return {name}
         value = self.graph[name]["inputs"].get(attribute)
         return {source for further in links(value) for source in self._sources(further)}
+
+    def digest_of_inputs(self):
+        """A hash of all files that the chunk reads, but for status files and logs, which are of their time."""
+        found = sha256()
+        for path in self._input_files():
+            with open(path, "rb") as file:
+                content = file.read()
+            found.update(f"{os.path.basename(path)} {len(content)} ".encode() + content)
+        return found.hexdigest()
+
+    def _input_files(self):
+        for node in (self.graph[name] for name in self.reads()):
+            folder = os.path.join(self.cache, node["nodeType"], node["uids"]["0"])
+            for name in sorted(os.listdir(folder)):
+                if name.rpartition(".")[2] not in BOOKKEEPING:
+                    yield os.path.join(folder, name)
+        if self.node_type in READS_PHOTOS:
+            yield from (view["path"] for view in self.views)
 
     def problem(self):
         """What is wrong with the cache folder, as a log line; None when it holds exactly the read-set."""

@@ -41,6 +41,7 @@ ACTIONS, carried out in this order:
     "hang": true                for an hour
     "write": {"name": bytes}    files of this size; their content follows from uid and chunk
     "random": true              ... or is different in each run, also for the default files
+    "from_inputs": true         ... or follows besides from every byte that the chunk reads, its photos included
     "placed": 2                 StructureFromMotion: of how many photos it finds the cameras
     "leave": {"name": "text"}   files with this text (a stale lock, ...)
     "signal": 9                 the binary dies by this signal: status ERROR, returnCode -9, exit code 1
@@ -50,9 +51,11 @@ ACTIONS, carried out in this order:
     "no_output": true           exit code 0, no status file, no files
 
 `SCRIPTED_ENGINE_LEDGER` names a file that gets one JSON line at the start and one at the end of every run:
-`{"event", "node", "node_type", "uid", "chunk", "attempt", "pid", "time", "folder", "exit", "overlaps", "devices"}`.
+`{"event", "node", "node_type", "uid", "chunk", "attempt", "pid", "time", "folder", "exit", "overlaps", "devices",
+"machine"}`.
 `overlaps` lists the pids of earlier runs of the same uid and chunk of which any process was still alive at the start
-(see ledger.py for how that is known); `devices` is CUDA_VISIBLE_DEVICES as the run saw it (null: not set).
+(see ledger.py for how that is known); `devices` is CUDA_VISIBLE_DEVICES as the run saw it (null: not set), `machine`
+its host name.
 """
 
 import json
@@ -149,6 +152,8 @@ def run_binary(chunk, actions):
         if problem:
             chunk.log(f"[error] {problem}")
             return 1
+        if actions.get("from_inputs"):
+            chunk.inputs_digest = chunk.digest_of_inputs()
         acts.during(actions, chunk)
         failure = actions.get("fail")
         if failure:

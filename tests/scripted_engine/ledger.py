@@ -34,6 +34,7 @@ class Ledger:
             "pid": os.getpid(),
             "folder": os.path.dirname(chunk.cache),
             "devices": os.environ.get("CUDA_VISIBLE_DEVICES"),
+            "machine": os.uname().nodename,
         }
         earlier = [line for line in self._lines() if line["uid"] == chunk.uid and line["chunk"] == chunk.index]
         ended = {(line["pid"], line["attempt"]) for line in earlier if line["event"] == "end"}

@@ -25,10 +25,10 @@ def marker(index):
 
 
 def content(chunk, name, size, random):
-    """`size` bytes that follow from the chunk and the file's name, or are different each time."""
+    """`size` bytes that follow from the chunk (and what it reads) and the file's name, or are different each time."""
     if random:
         return os.urandom(size)
-    seed = sha256(f"{chunk.uid}/{chunk.index}/{name}".encode()).digest()
+    seed = sha256(f"{chunk.uid}/{chunk.index}/{name}{chunk.inputs_digest}".encode()).digest()
     return (seed * (size // len(seed) + 1))[:size]
 
 
@@ -53,7 +53,7 @@ def write(chunk, random, placed):
             "texturedMesh.mtl": material(),
             "texture_1001.png": texture(chunk, random),
         }
-    for name, data in {**files, marker(chunk.index): b""}.items():
+    for name, data in {**files, marker(chunk.index): chunk.inputs_digest.encode()}.items():
         with open(os.path.join(chunk.folder, name), "wb") as file:
             file.write(content(chunk, name, 200, random) if data is None else data)
 
