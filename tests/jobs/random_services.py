@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -166,7 +167,8 @@ class RandomService:
         bundle_key = f"{address}-{self.dice.getrandbits(64)}"
         self.made_from[bundle_key] = read_by(work.reads)
         self.runs[f"{work.node_type}/{work.uid}/{work.chunk}"] += 1
-        return Entry(address, bundle_key, f"{address.rpartition('/')[0]}:{noise}", 1, None)
+        digest = hashlib.sha256(f"{address.rpartition('/')[0]}:{noise}".encode()).hexdigest()
+        return Entry(address, bundle_key, digest, 1, None)
 
     def assert_consistent(self, job_id: str) -> None:
         """Every chunk of the job was computed from exactly what the job's rows name."""
