@@ -57,6 +57,7 @@ def survived(folder: Path, servers: Servers, seed: int, jobs: int, *, short: boo
         checks.every_ending_was_told_once(made)
         checks.no_failure_was_a_mystery(moves)
         checks.no_bundle_is_left_half_done(made)
+        checks.a_repair_removes_what_is_left_over(made)
         checks.workspaces_are_clean(made)
         found = costs(happened, moves, made.ledger())
     checks.no_process_is_left(made)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.faults.chaos.audit import Move, objections
+from tests.faults.chaos.audit import Move, objections, unearned
 
 CLAIM = Move(1, 1.0, "s", "j", "chunk", "a", "w1", "ready", "running", None, "t1", 1, None)
 LOST = Move(2, 2.0, "s", "j", "chunk", "a", "w1", "running", "ready", "t1", None, 1, "worker_lost")
@@ -31,3 +31,18 @@ def test_a_lost_worker_and_a_second_attempt_are_no_objection() -> None:
 )
 def test_what_fencing_forbids_is_an_objection(moves: list[Move], objection: str) -> None:
     assert any(objection in found for found in objections(moves)), objections(moves)
+
+
+@pytest.mark.parametrize(
+    ("done", "ended", "fair"),
+    [
+        (DONE, {"t2": 3.9}, True),
+        (DONE, {"t1": 1.9, "t2": 3.9}, True),
+        (DONE, {"t1": 3.9}, False),
+        (DONE, {"t1": 3.9, "t2": 4.1}, False),
+        (replace(DONE, cached=True), {}, True),
+        (replace(DONE, kind="results"), {}, True),
+    ],
+)
+def test_what_the_current_holder_has_not_computed_is_unearned(done: Move, ended: dict[str, float], fair: bool) -> None:
+    assert (unearned([CLAIM, LOST, AGAIN, done], ended) == []) is fair

@@ -15,13 +15,15 @@ create table audit (
     number bigint generated always as identity primary key,
     at double precision not null default extract(epoch from clock_timestamp()),
     step text not null, job text not null, kind text not null, address text, worker text,
-    was text, now text not null, old_token text, new_token text, attempts integer not null, code text
+    was text, now text not null, old_token text, new_token text, attempts integer not null, code text,
+    cached boolean not null
 );
 create function audit_step() returns trigger language plpgsql as $$
 begin
-    insert into audit (step, job, kind, address, worker, was, now, old_token, new_token, attempts, code)
+    insert into audit (step, job, kind, address, worker, was, now, old_token, new_token, attempts, code,
+                       cached)
     values (new.id, new.job_id, new.kind, new.address, new.worker, old.state, new.state, old.token, new.token,
-            new.attempts, new.error->>'code');
+            new.attempts, new.error->>'code', new.cached);
     return null;
 end $$;
 create trigger audit_step after update on step for each row
@@ -43,7 +45,8 @@ _ALLOWED = {
 
 @dataclass(frozen=True)
 class Move:
-    """`at` is in seconds since 1970; `code`: what the step's row says of its last failure."""
+    """`at` is in seconds since 1970; `code`: what the step's row says of its last failure; `cached`: the result
+    was found, not computed."""
 
     number: int
     at: float
@@ -58,6 +61,7 @@ class Move:
     new_token: str | None
     attempts: int
     code: str | None
+    cached: bool = False
 
     @property
     def is_retry(self) -> bool:
@@ -96,3 +100,17 @@ def objections(moves: Iterable[Move]) -> list[str]:
             if later.was != earlier.now or later.old_token != earlier.new_token:
                 found.append(f"a move does not follow from the one before: {earlier}, {later}")
     return found
+
+
+def unearned(moves: Iterable[Move], ended: Mapping[str, float]) -> list[str]:
+    """Chunks that were accepted as computed although the one that held them then had not computed them.
+
+    `ended`: when (seconds since 1970) the engine of each token succeeded. A word of an earlier holder that was taken
+    for the current one's shows here: no row tells whose word it was.
+    """
+    return [
+        f"accepted before its holder had computed it: {move}"
+        for move in moves
+        if move.kind == "chunk" and move.now == "done" and not move.cached
+        if ended.get(move.old_token or "", float("inf")) > move.at
+    ]

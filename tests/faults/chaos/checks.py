@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections import Counter, defaultdict
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from meshroom_tasks.engine import markers
+from meshroom_tasks.settings import PROJECT, python_path
 from meshroom_tasks.storage import open_storage
 from tests.faults.chaos import audit
 from tests.faults.chaos.audit import Move
 from tests.faults.chaos.plans import FAILS_WITH
 from tests.faults.chaos.world import World
-from tests.scripted_engine import overlapping
+from tests.scripted_engine import Run, overlapping
 
 _SETTLE_SECONDS = 120.0
+_LEFT_OVER = {"bundle_without_marker", "unknown_entry"}
+"""By a worker that was killed before it wrote the marker, and before it told the job store of it."""
 
 
 def every_job_has_ended_as_it_should(world: World) -> None:
@@ -61,10 +67,10 @@ def no_chunk_was_computed_twice_at_once(world: World, moves: list[Move]) -> None
     for of_chunk in by_chunk.values():
         for earlier, later in pairwise(of_chunk):
             assert earlier.ended is None or earlier.ended <= later.started, (earlier, later)
-    # A run's folder is named by the token of its claim.
+    assert audit.unearned(moves, {_token(run): run.ended for run in runs if run.exit == 0 and run.ended}) == []
     address = {move.new_token: move.address for move in moves if move.now == "running"}
     lost = Counter(move.address for move in moves if move.is_retry or move.now == "cancelled")
-    finished = Counter(address[run.folder.rpartition("/")[2]] for run in runs if run.exit == 0)
+    finished = Counter(address[_token(run)] for run in runs if run.exit == 0)
     needless = {key: count for key, count in finished.items() if count > 1 + lost[key]}
     assert not needless, "chunks were computed again whose first result nobody had lost"
 
@@ -125,12 +131,40 @@ def no_bundle_is_left_half_done(world: World) -> None:
     assert not world.servers.seaweedfs.client().list_multipart_uploads(Bucket=bucket).get("Uploads")
 
 
-def orphans(world: World) -> list[str]:
-    """Bundles that no marker names, such as those of workers that were killed between the two."""
+def a_repair_removes_what_is_left_over(world: World) -> None:
+    """What a worker that was killed half-way through its storing has left is all that is wrong, and can be mended."""
+    found = _verify_cache(world, "--repair")
+    assert {finding["kind"] for finding in found} <= _LEFT_OVER, found
+    assert _orphans(world) == []
+    assert _verify_cache(world, "--deep") == []
+
+
+def _verify_cache(world: World, *options: str) -> list[dict[str, Any]]:
+    command = [sys.executable, "-m", "celery", "-A", "meshroom_tasks", "cache", "verify", "--json", *options]
+    done = subprocess.run(
+        [*command, "--orphans-older-than", "0s"],
+        cwd=PROJECT,
+        env={**os.environ, **world.environment, "PYTHONPATH": python_path()},
+        capture_output=True,
+        text=True,
+        timeout=_SETTLE_SECONDS,
+    )
+    assert done.stdout, done.stderr
+    findings: list[dict[str, Any]] = json.loads(done.stdout)["findings"]
+    return findings
+
+
+def _orphans(world: World) -> list[str]:
+    """Bundles that no marker names."""
     storage = open_storage(world.settings)
     keys = set(storage.list("cache"))
     named = {json.loads(storage.get_bytes(key))["bundle"] for key in keys if key.endswith(".json")}
     return sorted(key for key in keys - named if not key.endswith(".json"))
+
+
+def _token(run: Run) -> str:
+    """A run's folder is named by the token of its claim."""
+    return run.folder.rpartition("/")[2]
 
 
 def _engines(world: World) -> list[str]:
