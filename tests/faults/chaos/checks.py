@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections import Counter, defaultdict
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from meshroom_tasks.engine import markers
-from meshroom_tasks.settings import PROJECT, python_path
+from meshroom_tasks.handoff.verification import Verification
+from meshroom_tasks.jobs.store import open_store
 from meshroom_tasks.storage import open_storage
 from tests.faults.chaos import audit
 from tests.faults.chaos.audit import Move
@@ -133,25 +131,12 @@ def no_bundle_is_left_half_done(world: World) -> None:
 
 def a_repair_removes_what_is_left_over(world: World) -> None:
     """What a worker that was killed half-way through its storing has left is all that is wrong, and can be mended."""
-    found = _verify_cache(world, "--repair")
-    assert {finding["kind"] for finding in found} <= _LEFT_OVER, found
+    storage = open_storage(world.settings)
+    verification = Verification(open_store(world.settings), storage, orphan_seconds=0)
+    found = list(verification.verify(deep=False, repair=True))
+    assert {finding.kind for finding in found} <= _LEFT_OVER, found
     assert _orphans(world) == []
-    assert _verify_cache(world, "--deep") == []
-
-
-def _verify_cache(world: World, *options: str) -> list[dict[str, Any]]:
-    command = [sys.executable, "-m", "celery", "-A", "meshroom_tasks", "cache", "verify", "--json", *options]
-    done = subprocess.run(
-        [*command, "--orphans-older-than", "0s"],
-        cwd=PROJECT,
-        env={**os.environ, **world.environment, "PYTHONPATH": python_path()},
-        capture_output=True,
-        text=True,
-        timeout=_SETTLE_SECONDS,
-    )
-    assert done.stdout, done.stderr
-    findings: list[dict[str, Any]] = json.loads(done.stdout)["findings"]
-    return findings
+    assert list(verification.verify(deep=True, repair=False)) == []
 
 
 def _orphans(world: World) -> list[str]:
