@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from meshroom_tasks.celery_app import app
-from meshroom_tasks.jobs.outbox import Hint
+from meshroom_tasks.jobs.outbox import MOST_HINTS, Hint
 from meshroom_tasks.jobs.store import JobStore
 from meshroom_tasks.logs import logger
 
@@ -20,13 +20,15 @@ def flush(store: JobStore) -> int:
     """
     sent = 0
     try:
-        while hints := store.take_hints():
+        while hints := store.take_hints(MOST_HINTS):
             for position, hint in enumerate(hints):
                 if not _send(hint):
                     store.give_hints_back([late.id for late in hints[position:]])
                     return sent
                 store.drop_hints([hint.id])
                 sent += 1
+            if len(hints) < MOST_HINTS:
+                break
     except Exception:
         log.exception("the outbox could not be flushed; the sweeper will try again")
     return sent

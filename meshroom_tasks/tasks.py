@@ -54,8 +54,9 @@ def step_task(body: StepBody) -> Task:
                 if holding is not None:
                     _BODIES[holding.work.kind](service, holding)
                     flush(service.store)  # The next stage starts while this one's log is put away.
-        finally:
-            flush(service.store)
+        except BaseException:
+            flush(service.store)  # A failure announces the next attempt, or the end.
+            raise
 
     return run
 

@@ -12,6 +12,7 @@ from meshroom_tasks.jobs import tables
 from meshroom_tasks.jobs.base import StoreBase
 from meshroom_tasks.jobs.queueing import best_of, in_state
 
+MOST_HINTS = 100
 _TAKEN = timedelta(seconds=30)
 _RENEWED_AT_ONCE = 50
 """More than there are idle workers of one queue; what comes after is announced as these are taken."""
@@ -32,7 +33,7 @@ class Hint:
 
 
 class Outbox(StoreBase):
-    def take_hints(self, limit: int = 100) -> tuple[Hint, ...]:
+    def take_hints(self, limit: int = MOST_HINTS) -> tuple[Hint, ...]:
         """Hints to send now. They come back after half a minute unless `drop_hints` says that they were sent."""
         with self.database.snapshot() as connection:
             if connection.execute(sa.select(tables.outbox.c.id).where(self._free(connection)).limit(1)).first() is None:

@@ -235,6 +235,8 @@ def _name(incoming: Path, target: Path, if_absent: bool) -> bool:
 
 def _make_folders(folder: Path) -> tuple[Path, ...]:
     """Make the folder; returns the parents of those that were new, which must be synced too."""
+    if folder.is_dir():
+        return ()
     new = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     return tuple(parent.parent for parent in new)
