@@ -22,6 +22,7 @@ from meshroom_tasks.child_processes import READY_FILE
 from meshroom_tasks.jobs.migrate import main as migrate
 from meshroom_tasks.settings import PROJECT, python_path
 from meshroom_tasks.worker_node import light_nodes
+from tests.servers import tied
 from tests.servers.rabbitmq import RabbitMQ, rabbitmq
 
 __all__ = ["rabbitmq"]
@@ -44,7 +45,7 @@ class WorkerProcess:
 
     def start(self) -> None:
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
+            self._process = tied.start(
                 self._node.command,
                 cwd=PROJECT,
                 env=self._environment,
