@@ -34,7 +34,8 @@ def of_this_test(folder: Path) -> list[psutil.Process]:
 def started(module: str, folder: Path, ready: str) -> subprocess.Popen[Any]:
     environment = {**os.environ, "DATA_DIR": str(folder), "PORT": str(free_port()), "FLOWER_PORT": str(free_port())}
     process = tied.start(
-        [sys.executable, "-u", "-m", module],
+        # Tests that run in the background of a shell ignore SIGINT, and what they start would too.
+        ["env", "--default-signal=INT", sys.executable, "-u", "-m", module],
         signal="TERM",
         cwd=PROJECT,
         env=environment,
