@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
 from PIL import Image
 
 from meshroom_tasks.engine import Engine
-from meshroom_tasks.errors import ServiceError
 from meshroom_tasks.graph import PlannedStage
 from meshroom_tasks.handoff import Room, StageCache
 from meshroom_tasks.handoff.preparation import Preparation, graph_key
@@ -24,6 +23,7 @@ from meshroom_tasks.pipeline_folders import PipelineShelf
 from meshroom_tasks.settings import PROJECT
 from meshroom_tasks.storage import LocalStorage, Progress
 from tests.handoff.conftest import files_of
+from tests.handoff.holder import WORK, Holder
 
 _BOOKKEEPING = re.compile(r"(\d+\.)?(status|log|statistics)")
 
@@ -52,31 +52,6 @@ class Computed:
     fetched: set[str]
     reads: tuple[ReadItem, ...]
     files: dict[str, bytes]
-
-
-@dataclass
-class Holder:
-    """Nobody stops it."""
-
-    work: Work
-
-    def stop_reason(self) -> ServiceError | None:
-        return None
-
-    def lease_seconds_left(self) -> float:
-        return float("inf")
-
-    def line(self, text: str) -> None:
-        pass
-
-    def progress(self, fraction: float) -> None:
-        pass
-
-    def check(self) -> None:
-        pass
-
-    def moved(self, _bytes: int) -> None:
-        pass
 
 
 class Bench:
@@ -143,17 +118,9 @@ class Bench:
     def _work(
         self, kind: str, stage: PlannedStage | None = None, chunk: int = 0, reads: tuple[ReadItem, ...] = ()
     ) -> Work:
-        return Work(
-            step_id="s",
-            job_id="j",
+        return replace(
+            WORK,
             kind=kind,  # type: ignore[arg-type]
-            token="t",
-            attempt=1,
-            request_id="r",
-            image_urls=(),
-            pipeline="default",
-            settings={},
-            outputs=("obj",),
             engine=self.engine.identity(),
             photos_digest=self.digest,
             photos=self.photos,

@@ -8,45 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from meshroom_tasks.errors import DiskFull, EngineError, PhotosWithoutOverlap, ServiceError, WaitingForDisk
+from meshroom_tasks.errors import DiskFull, EngineError, PhotosWithoutOverlap, WaitingForDisk
 from meshroom_tasks.handoff import Room, StageCache
 from meshroom_tasks.handoff.preparation import Preparation, graph_key
 from meshroom_tasks.jobs.addresses import Address
-from meshroom_tasks.jobs.records import ReadItem, Work
+from meshroom_tasks.jobs.records import ReadItem
 from meshroom_tasks.storage import LocalStorage
+from tests.handoff.holder import WORK, Holder
 from tests.small_disk import small_disk
 
 MB = 1 << 20
-WORK = Work(
-    step_id="s",
-    job_id="j",
-    kind="chunk",
-    token="t",
-    attempt=1,
-    request_id="r",
-    image_urls=(),
-    pipeline="default",
-    settings={},
-    outputs=("obj",),
-    engine="engine-1.0",
-    photos_digest="photos0",
-)
-
-
-class Holder:
-    """Nobody stops it."""
-
-    def __init__(self, work: Work) -> None:
-        self.work = work
-
-    def stop_reason(self) -> ServiceError | None:
-        return None
-
-    def check(self) -> None:
-        pass
-
-    def moved(self, _bytes: int) -> None:
-        pass
 
 
 @pytest.fixture

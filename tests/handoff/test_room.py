@@ -17,25 +17,12 @@ from meshroom_tasks.errors import Conflict, JobCancelled, WaitingForDisk
 from meshroom_tasks.handoff import Room, Workspace
 from meshroom_tasks.handoff.disk import bytes_below, mark_of, touch
 from meshroom_tasks.handoff.estimate import Kept, Need, need_of, spoken_bytes, to_evict
-from meshroom_tasks.jobs.records import Photo, ReadItem, Work
+from meshroom_tasks.jobs.records import Photo, ReadItem
+from tests.handoff import holder
 
 MB = 1 << 20
 PHOTO = Photo(0, "0000_aaaaaaaa.jpg", "a" * 64, 30 * MB, 4, 3, "image/jpeg")
-WORK = Work(
-    step_id="s",
-    job_id="j",
-    kind="chunk",
-    token="t",
-    attempt=1,
-    request_id="r",
-    image_urls=(),
-    pipeline="default",
-    settings={},
-    outputs=("obj",),
-    engine="engine-1.0",
-    photos_digest="photos0",
-    photos=(PHOTO,),
-)
+WORK = replace(holder.WORK, photos=(PHOTO,))
 PLAIN = ReadItem("A", "u", 0, "d1", "cache/x-1.tar", "A_1", size=10 * MB)
 PACKED = replace(PLAIN, digest="d2", bundle_key="cache/x-2.tar.zst")
 NOTED = replace(PACKED, digest="d3", unpacked_size=50 * MB)

@@ -2,12 +2,9 @@ from __future__ import annotations
 
 import logging
 import os
-import subprocess
 import traceback
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +16,7 @@ from meshroom_tasks.settings import Settings, load_settings
 from meshroom_tasks.storage import Storage, open_storage
 from tests.servers.forgetful_proxy import forgetful_proxy
 from tests.servers.seaweedfs import SeaweedFS
+from tests.small_disk import small_disk
 from tests.storage.contract import StorageContract
 from tests.waiting import eventually
 
@@ -235,22 +233,10 @@ def test_an_object_replaced_while_it_is_read_is_not_mixed(storage: Storage) -> N
 
 def test_a_full_local_disk(storage: Storage, tmp_path: Path) -> None:
     storage.put_bytes("k", bytes(3_000_000))
-    with _small_disk(tmp_path / "small"):
+    with small_disk(tmp_path / "small", 1):
         with pytest.raises(DiskFull):
             storage.get_file("k", tmp_path / "small" / "out")
         assert list((tmp_path / "small").iterdir()) == []
-
-
-@contextmanager
-def _small_disk(folder: Path) -> Iterator[None]:
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("a small disk for the test cannot be mounted: needs root")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 def _values(settings: Settings) -> dict[str, Any]:
