@@ -22,7 +22,7 @@ from meshroom_tasks.engine import kill_leftovers, markers
 from meshroom_tasks.graph import PlannedGraph
 from tests.engine.conftest import Project, marked
 from tests.scripted_engine import commands
-from tests.waiting import LONG, eventually
+from tests.waiting import LONG, eventually, freeze
 
 STAGE = "CameraInit_1"
 STUBBORN = {"hang": True, "ignore_sigterm": True, "children": ["plain", "session", "daemon"]}
@@ -263,7 +263,7 @@ def test_the_driver_dies(project: Project, number: signal.Signals) -> None:
 def test_the_driver_freezes_past_its_deadline(project: Project) -> None:
     with driver(project, STUBBORN, lease=5.0) as process:
         eventually(lambda: len(engine_of(project, process)) >= TREE)
-        process.send_signal(signal.SIGSTOP)
+        freeze(process.pid)
         eventually(lambda: engine_of(project, process) == [])
         process.send_signal(signal.SIGCONT)
         assert process.stdout is not None
@@ -276,8 +276,8 @@ def test_driver_and_warden_die_at_once(project: Project, monkeypatch: pytest.Mon
     with driver(project, STUBBORN) as process:
         warden = tree(project, TREE)[0]
         assert kill_leftovers() == 0, "those of a living worker are left alone"
-        process.send_signal(signal.SIGSTOP)
-        warden.send_signal(signal.SIGSTOP)
+        freeze(process.pid)
+        freeze(warden.pid)
         process.kill()
         warden.kill()
         process.wait()

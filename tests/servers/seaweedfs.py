@@ -22,6 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from demo.ports import free_port
 from tests.servers import tied
+from tests.waiting import freeze
 
 _START_SECONDS = 120.0
 _STOP_SECONDS = 60.0
@@ -100,7 +101,7 @@ class SeaweedFS:
     def freeze(self) -> None:
         """The server keeps its connections and answers nothing."""
         assert self._process is not None
-        os.kill(self._process.pid, signal.SIGSTOP)
+        freeze(self._process.pid)
 
     def thaw(self) -> None:
         assert self._process is not None
