@@ -27,8 +27,9 @@ types: $(VENV)/.installed-dev
 imports: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
+# What fails beside others is run again, alone; "passed only when alone" at the end tells of it.
 unit: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n 3 --dist loadfile
+	$(BIN)/python -m tests.run -n 3 --dist loadfile --max-worker-restart 0
 
 # The compose stack, built and started and killed. Needs a Docker engine with Compose; says so where there is none.
 test-containers: $(VENV)/.installed-dev
