@@ -117,6 +117,18 @@ class Conflict(ServiceError):
     http_status = 409
 
 
+class TooManyRequests(ServiceError):
+    """`retry_after`: whole seconds, after which it may succeed."""
+
+    code = "too_many_requests"
+    retry = NEVER
+    http_status = 429
+
+    def __init__(self, message: str, *, retry_after: int, **context: Any) -> None:
+        super().__init__(message, retry_after=retry_after, **context)
+        self.retry_after = retry_after
+
+
 # What photos can get wrong.
 
 

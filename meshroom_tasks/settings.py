@@ -82,6 +82,13 @@ class Settings(BaseSettings):
     public_url: str = ""
     """Address under which clients reach the service; default `http://127.0.0.1:<port>`."""
     x_api_key: SecretStr = SecretStr("")
+    """The first key: of the tenant "default", with all scopes. Others are made by `keys create`."""
+    wrong_keys_per_minute: int = Field(20, ge=1)
+    """From one address; beyond it they are answered with 429."""
+    submissions_per_minute: int = Field(0, ge=0)
+    """Of one key; 0: no limit. This and the one above are counted by each process of the web app."""
+    proxy_hops: int = Field(0, ge=0)
+    """Proxies in front of the web app that tell the client's address in X-Forwarded-For."""
     flower_port: int = 5555
 
     # Where things are kept

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, cast
 
 from apiflask import APIFlask
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from meshroom_tasks.settings import Settings, current_settings
 from web import auth, converters, docs, parameters, problems, request_ids, security_headers, services
@@ -13,6 +15,7 @@ from web.bodies import MAX_BYTES, StrictRequest
 from web.openapi import document
 
 _API_VERSION = "1.0.0"
+_PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
 
 _BLUEPRINTS = (
     reconstruct.blueprint,
@@ -32,7 +35,7 @@ _CONFIG = {
     "MAX_CONTENT_LENGTH": MAX_BYTES,
     "SERVERS": [{"url": "/"}],
     "LICENSE": {"name": "MIT"},
-    "SECURITY_SCHEMES": {auth.SCHEME: {"type": "apiKey", "in": "header", "name": auth.HEADER}},
+    "SECURITY_SCHEMES": {auth.SCHEME: auth.SECURITY_SCHEME},
     # `openapi.document` says these better.
     "AUTO_404_RESPONSE": False,
     "AUTO_VALIDATION_ERROR_RESPONSE": False,
@@ -69,9 +72,13 @@ def create_app(settings: Settings | None = None, parts: services.Services | None
     for blueprint in _BLUEPRINTS:
         app.register_blueprint(blueprint)
     services.install(app, parts or services.open_services(settings))
+    if settings.proxy_hops:
+        hops = settings.proxy_hops
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=0, x_host=0)  # type: ignore[method-assign]
 
     @app.spec_processor
     def _complete(found: dict[str, Any] | str) -> dict[str, Any]:
-        return document.complete(cast(dict[str, Any], found), settings)
+        endpoints = {_PARAMETER.sub(r"{\1}", rule.rule): rule.endpoint for rule in app.url_map.iter_rules()}
+        return document.complete(cast(dict[str, Any], found), settings, endpoints)
 
     return app

@@ -1,20 +1,33 @@
-"""The API key: everything under `/api/` needs it, also what does not exist there.
+"""The API key: everything under `/api/` needs it, also what does not exist there, and a key must have the scope.
 
-What is open is listed here, so that a new route is closed until somebody opens it.
+What is open is listed here, so that a new route is closed until somebody opens it. What looks needs `read`, what
+changes something needs `submit`; what needs `admin` is listed.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
+from typing import cast
 
-from flask import Flask, request
+from flask import Flask, current_app, g, request
 
-from meshroom_tasks.errors import NEVER, ServiceError
+from meshroom_tasks.api_keys import Scope
+from meshroom_tasks.errors import NEVER, ServiceError, TooManyRequests
+from meshroom_tasks.logs import bind
 from meshroom_tasks.settings import Settings
+from web.keyring import Caller, KeyRefused, Keyring, TooManyWrongKeys
+from web.rates import Rate
+from web.services import services
 
 HEADER = "X-API-Key"
 SCHEME = "ApiKey"
+SECURITY_SCHEME = {
+    "type": "apiKey",
+    "in": "header",
+    "name": HEADER,
+    "description": "A key of your tenant, `mt_<id>_<secret>`, with the scopes `submit`, `read` or `admin`. "
+    "What belongs to another tenant does not exist for it. A wrong key is answered with 401, and after too many of "
+    "them from one address with 429.",
+}
 
 OPEN_ENDPOINTS = frozenset(
     {
@@ -28,36 +41,70 @@ OPEN_ENDPOINTS = frozenset(
     }
 )
 
+ADMIN_ENDPOINTS = frozenset({"workers.list_workers"})
+SUBMISSIONS = frozenset({"reconstruct.reconstruct"})
+"""What SUBMISSIONS_PER_MINUTE counts."""
 
-class KeyRefused(ServiceError):
-    code = "unauthorized"
+_LOOKING = frozenset({"GET", "HEAD", "OPTIONS"})
+_KEYRING = "meshroom_tasks.keyring"
+
+
+class ScopeMissing(ServiceError):
+    code = "scope_missing"
     retry = NEVER
-    http_status = 401
+    http_status = 403
 
-    def __init__(self) -> None:
-        super().__init__(f"send a valid API key in the header {HEADER}")
-
-
-def key_matches(sent: str | None, expected: str) -> bool:
-    """Compare in a time that tells nothing of either key, not even its length."""
-    digests = [hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest() for key in (sent or "", expected)]
-    return bool(sent) and hmac.compare_digest(*digests)
+    def __init__(self, scope: Scope) -> None:
+        super().__init__(f"this needs a key with the scope `{scope}`, which yours does not have", scope=scope)
 
 
-def carries_key(settings: Settings) -> bool:
-    """Whether the current request has the right key; for what is open, and tells more to those who have it."""
-    return key_matches(request.headers.get(HEADER), settings.x_api_key.get_secret_value().strip())
+class TooManySubmissions(TooManyRequests):
+    code = "too_many_submissions"
+
+
+def scope_needed(endpoint: str | None, method: str) -> Scope:
+    if endpoint in ADMIN_ENDPOINTS:
+        return "admin"
+    return "read" if method in _LOOKING else "submit"
+
+
+def caller() -> Caller:
+    """Whose key came with the current request, which is not an open one."""
+    return cast(Caller, g.caller)
+
+
+def is_admin() -> bool:
+    """Whether a key with the scope `admin` came along; for what is open, and tells more to those who have it."""
+    try:
+        return "admin" in _identify().scopes
+    except (KeyRefused, TooManyWrongKeys):
+        return False
 
 
 def install(app: Flask, settings: Settings) -> None:
     """Guard the app. Raises ValueError when no key is set: a service that is open by accident must not start."""
-    expected = settings.x_api_key.get_secret_value().strip()
-    if not expected:
+    bootstrap = settings.x_api_key.get_secret_value().strip()
+    if not bootstrap:
         raise ValueError("X_API_KEY is empty: set it to a long random string before starting the web app")
+    app.extensions[_KEYRING] = Keyring(bootstrap, settings.wrong_keys_per_minute)
+    submissions = Rate(settings.submissions_per_minute)
 
     @app.before_request
     def _require_key() -> None:
         known_and_open = request.endpoint in OPEN_ENDPOINTS
         unknown_elsewhere = request.endpoint is None and not request.path.startswith("/api/")
-        if not (known_and_open or unknown_elsewhere or key_matches(request.headers.get(HEADER), expected)):
-            raise KeyRefused
+        if known_and_open or unknown_elsewhere:
+            return
+        g.caller = found = _identify()
+        bind(tenant=found.tenant, key=found.key_id)
+        scope = scope_needed(request.endpoint, request.method)
+        if request.endpoint is not None and scope not in found.scopes:
+            raise ScopeMissing(scope)
+        if request.endpoint in SUBMISSIONS and (wait := submissions.count(found.key_id)):
+            most = settings.submissions_per_minute
+            raise TooManySubmissions(f"this key may submit {most} times in a minute; try again later", retry_after=wait)
+
+
+def _identify() -> Caller:
+    keyring = cast(Keyring, current_app.extensions[_KEYRING])
+    return keyring.caller(request.headers.get(HEADER), request.remote_addr, services().store)

@@ -12,7 +12,7 @@ from flask import Flask, Response, json
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
 
-from meshroom_tasks.errors import RequestRefused, ServiceError
+from meshroom_tasks.errors import RequestRefused, ServiceError, TooManyRequests
 from meshroom_tasks.logs import logger
 from web.request_ids import current_request_id
 
@@ -129,6 +129,8 @@ def _from_service(error: ServiceError) -> Response:
         _log.error("request failed", code=error.code, exc_info=error)
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = _RETRY_SECONDS
+    if isinstance(error, TooManyRequests):
+        headers["Retry-After"] = str(error.retry_after)
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         return problem(status, error.code, HTTP_PROBLEMS[status])
     return problem(status, error.code, error.message, headers=headers)

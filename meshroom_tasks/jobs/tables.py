@@ -45,6 +45,35 @@ def _where(condition: str) -> dict[str, Any]:
     return {"sqlite_where": sa.text(condition), "postgresql_where": sa.text(condition)}
 
 
+tenant = sa.Table(
+    "tenant",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("weight", sa.Float, nullable=False, server_default="1"),
+    # Limits of its own; NULL: that of the settings, 0: none.
+    sa.Column("max_running_jobs", sa.Integer),
+    sa.Column("max_queued_jobs", sa.Integer),
+    sa.Column("max_images", sa.Integer),
+    sa.Column("max_job_bytes", sa.BigInteger),
+    sa.Column("max_storage_bytes", sa.BigInteger),
+)
+
+api_key = sa.Table(
+    "api_key",
+    metadata,
+    sa.Column("id", sa.String(12), primary_key=True),
+    sa.Column("tenant", sa.String(64), sa.ForeignKey("tenant.name"), nullable=False),
+    sa.Column("label", sa.String(200), nullable=False),
+    sa.Column("scopes", sa.JSON, nullable=False),
+    sa.Column("hash", sa.String(64), nullable=False),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("expires_at", UtcTime),
+    sa.Column("last_used_at", UtcTime),
+    sa.Column("revoked_at", UtcTime),
+    sa.Index(None, "tenant"),
+)
+
 job = sa.Table(
     "job",
     metadata,

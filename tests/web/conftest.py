@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 from flask.testing import FlaskClient
 
+from meshroom_tasks.api_keys import DEFAULT_TENANT, Scope
 from meshroom_tasks.jobs import tables
 from meshroom_tasks.jobs.records import ResultFile
 from meshroom_tasks.jobs.store import open_store
@@ -56,9 +57,11 @@ class Site:
         """A client without a key."""
         return self.app.test_client()
 
-    def client(self) -> FlaskClient:
+    def client(self, scopes: Collection[Scope] | None = None, tenant: str = DEFAULT_TENANT) -> FlaskClient:
+        """A client with the key of the settings; with `scopes`, one with a key of its own."""
         client = self.app.test_client()
-        client.environ_base["HTTP_X_API_KEY"] = KEY
+        key = KEY if scopes is None else self.store.create_key(tenant, scopes)[0].text
+        client.environ_base["HTTP_X_API_KEY"] = key
         return client
 
     def submit(self, **more: Any) -> str:

@@ -10,7 +10,7 @@ from flask import Response
 from meshroom_tasks import topology
 from meshroom_tasks.jobs.workers import WorkerView, without_worker
 from meshroom_tasks.logs import logger
-from web.auth import carries_key
+from web.auth import is_admin
 from web.problems import problem
 from web.schemas.responses import Health, Readiness, RefusingWorker
 from web.services import services
@@ -49,11 +49,11 @@ def readyz() -> Readiness | Response:
     missing = [part for part, outcome in checks.items() if outcome != "ok"]
     if missing:
         return problem(503, "not_ready", f"cannot be reached right now: {', '.join(missing)}", checks=checks)
-    workers = parts.store.workers()
+    workers, told = parts.store.workers(), is_admin()
     return Readiness(
         status="ready",
         checks=checks,
-        refusing=[_refusing(view, told=carries_key(parts.settings)) for view in workers if view.state == "refused"],
+        refusing=[_refusing(view, told=told) for view in workers if view.state == "refused"],
         queues_without_worker=list(without_worker(topology.names(parts.settings.intensive_queue), workers)),
     )
 

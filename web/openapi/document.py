@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -56,14 +56,17 @@ Of failed jobs, or of the service: {", ".join(f"`{code}`" for code in failed)}.
 """
 
 
-def complete(document: Document, settings: Settings) -> Document:
-    """The document with everything that APIFlask cannot know. `document` is changed and returned."""
+def complete(document: Document, settings: Settings, endpoints: Mapping[str, str]) -> Document:
+    """The document with everything that APIFlask cannot know. `document` is changed and returned.
+
+    `endpoints`: those of the app's routes by the paths of the document.
+    """
     document["components"]["schemas"] = _schemas(settings)
     document["tags"] = list({tag["name"]: tag for tag in document["tags"]}.values())
     document["security"] = [{auth.SCHEME: []}]
-    for path, operation in _operations(document):
+    for path, method, operation in _operations(document):
         _say_parameters(operation)
-        _say_security(operation, path)
+        _say_security(operation, path, method, endpoints)
         _say_errors(operation)
     document["webhooks"] = _webhooks()
     document["paths"]["/api/v1/reconstruct"]["post"]["callbacks"] = {
@@ -84,10 +87,10 @@ def _schemas(settings: Settings) -> dict[str, Any]:
     return dict(sorted(schemas.items()))
 
 
-def _operations(document: Document) -> Iterator[tuple[str, dict[str, Any]]]:
+def _operations(document: Document) -> Iterator[tuple[str, str, dict[str, Any]]]:
     for path, item in document["paths"].items():
-        for operation in item.values():
-            yield path, operation
+        for method, operation in item.items():
+            yield path, method, operation
 
 
 def _say_parameters(operation: dict[str, Any]) -> None:
@@ -103,15 +106,20 @@ def _say_parameters(operation: dict[str, Any]) -> None:
             schema.pop("default", None)
 
 
-def _say_security(operation: dict[str, Any], path: str) -> None:
+def _say_security(operation: dict[str, Any], path: str, method: str, endpoints: Mapping[str, str]) -> None:
     if not path.startswith("/api/"):
         operation["security"] = []
+        return
+    scope = auth.scope_needed(endpoints[path], method.upper())
+    operation["security"] = [{auth.SCHEME: [scope]}]
+    operation["responses"]["403"] = {"description": f"The key has not the scope `{scope}`."}
 
 
 def _say_errors(operation: dict[str, Any]) -> None:
     answers = operation["responses"]
-    if "security" not in operation:
+    if operation["security"]:
         answers.setdefault("401", {"description": "The key is missing or wrong."})
+        answers.setdefault("429", {"description": "Too often; `Retry-After` says when to come back."})
     places = {parameter["in"] for parameter in operation["parameters"]}
     if "path" in places:
         answers.setdefault("404", {"description": "There is nothing of this name."})

@@ -82,9 +82,10 @@ Photos in, textured 3D mesh out.
 Send the addresses of photos to `POST /api/v1/reconstruct`; the job runs on workers, and its outcome is posted to your
 `callback_url`. `GET /api/v1/jobs/{job_id}` tells how it is doing at any time.
 
-Everything under `/api/` needs the header `X-API-Key`. Every error is an RFC 9457 problem (`application/problem+json`)
-with a stable `code`, the places of the faults in `errors`, and a `request_id` to quote when you ask for help. Send your
-own id as `X-Request-ID` (8 to 64 letters, digits, `_` or `-`) to find a request in the logs of both sides.
+Everything under `/api/` needs the header `X-API-Key`: a key with the scope `read` to look at something, with `submit`
+to change something. Every error is an RFC 9457 problem (`application/problem+json`) with a stable `code`, the places of
+the faults in `errors`, and a `request_id` to quote when you ask for help. Send your own id as `X-Request-ID` (8 to 64
+letters, digits, `_` or `-`) to find a request in the logs of both sides.
 
 ```sh
 curl -H "X-API-Key: $X_API_KEY" -H "Content-Type: application/json" \\
