@@ -33,6 +33,7 @@ def job(view: JobView, result_url: ResultUrl) -> out.Job:
     return out.Job(
         id=view.id,
         job_id=view.id,
+        tenant=view.tenant,
         status=view.status,
         progress=view.progress,
         seconds_left=view.seconds_left,

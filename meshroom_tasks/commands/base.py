@@ -46,11 +46,11 @@ class Operator:
         """Send what the outbox holds; what cannot be sent now, the sweeper sends later."""
         return self._send(self.store)
 
-    def jobs(self, status: JobStatus | None = None) -> Iterator[JobView]:
-        """All of them, newest first."""
+    def jobs(self, status: JobStatus | None = None, tenant: str | None = None) -> Iterator[JobView]:
+        """All of them, or those of one tenant, newest first."""
         cursor = None
         while True:
-            page = self.store.jobs(status=status, cursor=cursor)
+            page = self.store.jobs(status=status, cursor=cursor, tenant=tenant)
             yield from page.jobs
             if (cursor := page.next_cursor) is None:
                 return

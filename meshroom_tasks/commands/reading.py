@@ -20,21 +20,24 @@ STATUSES = get_args(JobStatus)
 
 @click.command(cls=ServiceCommand)
 @click.option("--status", type=click.Choice(STATUSES), help="Only those of this status.")
+@click.option("--tenant", help="Only those of this tenant.")
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many.")
 @as_json
-def jobs(status: JobStatus | None, limit: int, as_json: bool) -> None:
+def jobs(status: JobStatus | None, tenant: str | None, limit: int, as_json: bool) -> None:
     """List jobs, newest first."""
-    found = list(islice(operator().jobs(status), limit))
+    found = list(islice(operator().jobs(status, tenant), limit))
     if as_json:
         print_json(found)
         return
-    table = Table("job", "status", "done", "stage", "photos", "priority", "age", "error", box=None, pad_edge=False)
+    table = Table(
+        "job", "tenant", "status", "done", "stage", "photos", "priority", "age", "error", box=None, pad_edge=False
+    )
     for view in found:
         running = ", ".join(stage.name for stage in view.stages if stage.state == "running")
         error = view.error.code if view.error else ""
         age = spoken(datetime.now(UTC) - view.created_at)
-        cells = (view.id, view.status, f"{view.progress:.0%}", running, str(view.image_count), str(view.priority), age)
-        table.add_row(*cells, error)
+        cells = (view.id, view.tenant, view.status, f"{view.progress:.0%}", running, str(view.image_count))
+        table.add_row(*cells, str(view.priority), age, error)
     console().print(table)
 
 

@@ -82,10 +82,13 @@ class StoreBase:
         """The database's time, unless a clock was given."""
         return self._clock() if self._clock is not None else self.database.now(connection)
 
-    def _lock_job(self, connection: sa.Connection, job_id: str) -> Row:
-        """The job's row, held until the transaction ends: whoever changes a job's steps holds it."""
+    def _lock_job(self, connection: sa.Connection, job_id: str, tenant: str | None = None) -> Row:
+        """The job's row, held until the transaction ends: whoever changes a job's steps holds it.
+
+        Raises NotFound, also for a job of another than `tenant`, unless that is None.
+        """
         found = connection.execute(
-            sa.select(tables.job).where(tables.job.c.id == job_id).with_for_update()
+            sa.select(tables.job).where(tables.job.c.id == job_id, belongs_to(tenant)).with_for_update()
         ).one_or_none()
         if found is None:
             raise NotFound("there is no such job", job_id=job_id)
@@ -144,6 +147,11 @@ class StoreBase:
             .where(tables.step.c.job_id == job_id, tables.step.c.state != "running")
             .values(next_hint_at=None, finished_at=self._now(connection))
         )
+
+
+def belongs_to(tenant: str | None) -> sa.ColumnElement[bool]:
+    """The jobs of a tenant; None: all, for those who run the service."""
+    return tables.job.c.tenant == tenant if tenant is not None else sa.true()
 
 
 def moving(event: StepEvent) -> sa.Update:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from meshroom_tasks.errors import NotFound
 from meshroom_tasks.jobs import tables
-from meshroom_tasks.jobs.base import Row, StoreBase, new_token
+from meshroom_tasks.jobs.base import Row, StoreBase, belongs_to, new_token
 from meshroom_tasks.jobs.records import AttemptView, DeliveryStatus, DeliveryView
 from meshroom_tasks.jobs.retries import briefly, patiently
 
@@ -88,9 +88,11 @@ class Deliveries(StoreBase):
         return bool(kept)
 
     @briefly
-    def deliveries(self, job_id: str) -> tuple[DeliveryView, ...]:
+    def deliveries(self, job_id: str, *, tenant: str | None = None) -> tuple[DeliveryView, ...]:
+        """Raises NotFound, also for a job of another than `tenant`, unless that is None; so does `redeliver`."""
+        known = sa.select(tables.job.c.id).where(tables.job.c.id == job_id, belongs_to(tenant))
         with self.database.snapshot() as connection:
-            if connection.execute(sa.select(tables.job.c.id).where(tables.job.c.id == job_id)).first() is None:
+            if connection.execute(known).first() is None:
                 raise NotFound("there is no such job", job_id=job_id)
             rows = connection.execute(
                 sa.select(tables.delivery)
@@ -100,10 +102,10 @@ class Deliveries(StoreBase):
             return tuple(_delivery_view(connection, row) for row in rows)
 
     @briefly
-    def redeliver(self, job_id: str, delivery_id: str) -> DeliveryView:
+    def redeliver(self, job_id: str, delivery_id: str, *, tenant: str | None = None) -> DeliveryView:
         """Send it again from the start of the schedule, whatever became of it; same id, new timestamp."""
         with self.database.transaction() as connection:
-            job, now = self._lock_job(connection, job_id), self._now(connection)
+            job, now = self._lock_job(connection, job_id, tenant), self._now(connection)
             row = connection.execute(
                 sa.update(tables.delivery)
                 .where(tables.delivery.c.id == delivery_id, tables.delivery.c.job_id == job_id)

@@ -23,6 +23,7 @@ _FIRST_STAGE = 2
 def turn(job: Row, kind: Literal["ingest", "plan", "chunk", "results"], stage: int = 0) -> dict[str, Any]:
     """The columns of a step that say when it is its turn; `stage` is the position of its stage in the graph."""
     return {
+        "tenant": job.tenant,
         "rank": HIGHEST_PRIORITY - job.priority,
         "queued_at": job.created_at,
         "position": _POSITIONS.get(kind, _FIRST_STAGE + stage),

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from meshroom_tasks.api_keys import DEFAULT_TENANT
+
 JobStatus = Literal["queued", "running", "completed", "failed", "cancelled"]
 StepKind = Literal["ingest", "plan", "chunk", "results"]
 StepState = Literal["blocked", "ready", "running", "done", "failed", "cancelled"]
@@ -93,6 +95,7 @@ class NewJob:
     request_id: str = ""
     options: Options = field(default_factory=lambda: Options())
     idempotency: IdempotencyKey | None = None
+    tenant: str = DEFAULT_TENANT
 
 
 @dataclass(frozen=True)
@@ -271,6 +274,7 @@ class Reuse:
 @dataclass(frozen=True)
 class JobView:
     id: str
+    tenant: str
     status: JobStatus
     created_at: datetime
     updated_at: datetime

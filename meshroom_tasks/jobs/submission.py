@@ -1,4 +1,7 @@
-"""What a client does to a job: submit, cancel, requeue, delete."""
+"""What a client does to a job: submit, cancel, requeue, delete.
+
+Where a `tenant` is named, jobs of others do not exist.
+"""
 
 from __future__ import annotations
 
@@ -38,12 +41,13 @@ class Submission(Replanning):
                 return Submitted(job_id)  # Recorded by an attempt whose acknowledgement was lost.
             now = self._now(connection)
             if new.idempotency is not None:
-                first = self._first_of(connection, new.idempotency, job_id, now)
+                first = self._first_of(connection, new.tenant, new.idempotency, job_id, now)
                 if first != job_id:
                     return Submitted(first, replayed=True)
             connection.execute(
                 sa.insert(tables.job).values(
                     id=job_id,
+                    tenant=new.tenant,
                     status="queued",
                     created_at=now,
                     updated_at=now,
@@ -68,15 +72,16 @@ class Submission(Replanning):
             self._open_next(connection, job)
             return Submitted(job_id)
 
-    def _first_of(self, connection: sa.Connection, key: IdempotencyKey, job_id: str, now: datetime) -> str:
-        """The job that was first submitted under this key: `job_id`, if no other was.
+    def _first_of(self, connection: sa.Connection, tenant: str, key: IdempotencyKey, job_id: str, now: datetime) -> str:
+        """The job that the tenant first submitted under this key: `job_id`, if no other was.
 
         The unique key decides a race: the second waits until the first has committed, and then finds it.
         """
-        known = sa.select(tables.submission).where(tables.submission.c.idempotency_key == key.name)
+        mine = {"tenant": tenant, "idempotency_key": key.name}
+        known = sa.select(tables.submission).filter_by(**mine)
         found = connection.execute(known).one_or_none()
         if found is None:
-            row = {"idempotency_key": key.name, "fingerprint": key.fingerprint, "job_id": job_id, "created_at": now}
+            row = {**mine, "fingerprint": key.fingerprint, "job_id": job_id, "created_at": now}
             try:
                 with connection.begin_nested():
                     connection.execute(sa.insert(tables.submission).values(row))
@@ -97,10 +102,10 @@ class Submission(Replanning):
             return connection.execute(sa.delete(tables.submission).where(old)).rowcount
 
     @briefly
-    def cancel(self, job_id: str) -> None:
+    def cancel(self, job_id: str, *, tenant: str | None = None) -> None:
         """Nothing of the job starts any more; it is cancelled once what runs has stopped."""
         with self.database.transaction() as connection:
-            job = self._lock_job(connection, job_id)
+            job = self._lock_job(connection, job_id, tenant)
             if job.status in ENDED:
                 raise Conflict(f"the job is already {job.status}; there is nothing to cancel", job_id=job_id)
             self._update_job(connection, job_id, cancel_requested=True)
@@ -108,14 +113,14 @@ class Submission(Replanning):
             self._cancel_job_if_idle(connection, job)
 
     @briefly
-    def requeue(self, job_id: str, from_stage: str | None = None) -> None:
+    def requeue(self, job_id: str, from_stage: str | None = None, *, tenant: str | None = None) -> None:
         """Run an ended job again; what was finished before `from_stage` is kept.
 
         Without `from_stage`, what did not finish runs. With it, the stage and all that follows from it are computed
         anew, even where their results are in the stage cache.
         """
         with self.database.transaction() as connection:
-            job = self._lock_job(connection, job_id)
+            job = self._lock_job(connection, job_id, tenant)
             if job.status not in ENDED:
                 raise Conflict(f"the job is {job.status}; cancel it first, or wait for its end", job_id=job_id)
             if from_stage is None:
@@ -143,10 +148,10 @@ class Submission(Replanning):
             self._open_next(connection, self._lock_job(connection, job_id))
 
     @briefly
-    def delete(self, job_id: str) -> None:
+    def delete(self, job_id: str, *, tenant: str | None = None) -> None:
         """Forget an ended job and its deliveries."""
         with self.database.transaction() as connection:
-            job = self._lock_job(connection, job_id)
+            job = self._lock_job(connection, job_id, tenant)
             if job.status not in ENDED:
                 raise Conflict(f"the job is {job.status}; cancel it before you delete it", job_id=job_id)
             connection.execute(sa.delete(tables.job).where(tables.job.c.id == job_id))

@@ -12,6 +12,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 
+from meshroom_tasks.api_keys import DEFAULT_TENANT
+
 
 class UtcTime(sa.TypeDecorator[datetime]):
     """Aware UTC datetimes, also on SQLite, which keeps no time zone."""
@@ -78,6 +80,7 @@ job = sa.Table(
     "job",
     metadata,
     sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("tenant", sa.String(64), nullable=False, server_default=DEFAULT_TENANT),
     sa.Column("status", sa.String(16), nullable=False),
     sa.Column("cancel_requested", sa.Boolean, nullable=False, default=False),
     sa.Column("attempts", sa.Integer, nullable=False, default=1),
@@ -109,6 +112,7 @@ job = sa.Table(
     sa.Column("quality", sa.JSON),
     sa.Column("error", sa.JSON),
     sa.Index(None, "created_at", "id"),
+    sa.Index(None, "tenant", "created_at", "id"),
     sa.Index(None, "status"),
     sa.Index(None, "photos_digest"),
 )
@@ -117,6 +121,7 @@ job = sa.Table(
 submission = sa.Table(
     "submission",
     metadata,
+    sa.Column("tenant", sa.String(64), primary_key=True, server_default=DEFAULT_TENANT),
     sa.Column("idempotency_key", sa.String(255), primary_key=True),
     sa.Column("fingerprint", sa.String(64), nullable=False),
     sa.Column("job_id", sa.String(36), nullable=False),
@@ -145,6 +150,8 @@ step = sa.Table(
     metadata,
     sa.Column("id", sa.String(32), primary_key=True),
     _job_id(),
+    # That of its job.
+    sa.Column("tenant", sa.String(64), nullable=False, server_default=DEFAULT_TENANT),
     sa.Column("kind", sa.String(16), nullable=False),
     sa.Column("stage", sa.String(128)),
     sa.Column("chunk", sa.Integer, nullable=False, default=0),

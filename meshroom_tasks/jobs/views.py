@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from meshroom_tasks.errors import NotFound, RequestRefused
 from meshroom_tasks.jobs import tables
-from meshroom_tasks.jobs.base import Row, error_view
+from meshroom_tasks.jobs.base import Row, belongs_to, error_view
 from meshroom_tasks.jobs.progress import job_progress
 from meshroom_tasks.jobs.queueing import HIGHEST_PRIORITY, in_state
 from meshroom_tasks.jobs.records import (
@@ -40,9 +40,11 @@ _FIXED_BEFORE = ("ingest", "plan")
 
 class Views(Waiting, Standing):
     @briefly
-    def job(self, job_id: str) -> JobView:
+    def job(self, job_id: str, *, tenant: str | None = None) -> JobView:
+        """Raises NotFound, also for a job of another than `tenant`, unless that is None."""
+        query = sa.select(tables.job).where(tables.job.c.id == job_id, belongs_to(tenant))
         with self.database.snapshot() as connection:
-            row = connection.execute(sa.select(tables.job).where(tables.job.c.id == job_id)).one_or_none()
+            row = connection.execute(query).one_or_none()
             if row is None:
                 raise NotFound("there is no such job", job_id=job_id)
             return self._view(connection, row)
@@ -55,9 +57,11 @@ class Views(Waiting, Standing):
         cursor: str | None = None,
         status: JobStatus | None = None,
         created_after: datetime | None = None,
+        tenant: str | None = None,
     ) -> Page:
-        """Newest first. A cursor stays valid while jobs come and go."""
-        query = sa.select(tables.job).order_by(tables.job.c.created_at.desc(), tables.job.c.id.desc())
+        """Newest first; of one tenant, or of all. A cursor stays valid while jobs come and go."""
+        query = sa.select(tables.job).where(belongs_to(tenant))
+        query = query.order_by(tables.job.c.created_at.desc(), tables.job.c.id.desc())
         if status is not None:
             query = query.where(tables.job.c.status == status)
         if created_after is not None:
@@ -102,6 +106,7 @@ class Views(Waiting, Standing):
             left = seconds_left(tasks, reads, self._slots(connection, job, now), job.measured)
         return JobView(
             id=job.id,
+            tenant=job.tenant,
             status=job.status,
             created_at=job.created_at,
             updated_at=job.updated_at,
@@ -131,13 +136,17 @@ class Views(Waiting, Standing):
         )
 
     def _computed_elsewhere(self, connection: sa.Connection, job: Row) -> dict[str, str]:
-        """By the id of a step: the job for which the same chunk is being computed, and whose result it will take."""
+        """By the id of a step: the job for which the same chunk is being computed, and whose result it will take.
+
+        A job of another tenant is not named: whoever knows its id may fetch its results.
+        """
         step, running = tables.step.c, tables.step.alias("running")
-        query = sa.select(step.id, running.c.job_id).where(
+        query = sa.select(step.id, running.c.job_id, running.c.tenant).where(
             step.job_id == job.id, in_state("ready"), running.c.address == step.address, in_state("running", running)
         )
         found = connection.execute(query)
-        return {row.id: f"waiting for job {row.job_id}, which computes the same" for row in found}
+        named = {row.id: f"job {row.job_id}" if row.tenant == job.tenant else "another job" for row in found}
+        return {step_id: f"waiting for {other}, which computes the same" for step_id, other in named.items()}
 
     def _slots(self, connection: sa.Connection, job: Row, now: datetime) -> list[Slot]:
         """Room for steps on the workers that answer, but for what steps of jobs before this one take of it."""

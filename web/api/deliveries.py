@@ -7,6 +7,7 @@ from apiflask import APIBlueprint
 from web import presenters
 from web.schemas.responses import Deliveries, Delivery
 from web.services import services
+from web.tenancy import own_jobs
 
 blueprint = APIBlueprint("deliveries", __name__, url_prefix="/api/v1/jobs", tag="Callbacks")
 
@@ -16,7 +17,7 @@ blueprint = APIBlueprint("deliveries", __name__, url_prefix="/api/v1/jobs", tag=
 @blueprint.doc(operation_id="listDeliveries")
 def list_deliveries(job_id: str) -> Deliveries:
     """The callbacks of a job, with every attempt"""
-    return presenters.deliveries(services().store.deliveries(job_id))
+    return presenters.deliveries(own_jobs().deliveries(job_id))
 
 
 @blueprint.post("/<id:job_id>/deliveries/<id:delivery_id>/redeliver")
@@ -27,7 +28,6 @@ def redeliver(job_id: str, delivery_id: str) -> Delivery:
 
     With the same `webhook-id` and a new timestamp, from the start of the schedule, whatever became of it before.
     """
-    parts = services()
-    view = parts.store.redeliver(job_id, delivery_id)
-    parts.announce()
+    view = own_jobs().redeliver(job_id, delivery_id)
+    services().announce()
     return presenters.delivery(view)

@@ -10,6 +10,7 @@ from web.event_stream import Event
 from web.job_events import events_between, is_over
 from web.openapi.parts import EVENT_RESPONSES
 from web.services import services
+from web.tenancy import own_jobs
 
 blueprint = APIBlueprint("events", __name__, url_prefix="/api/v1/jobs", tag="Jobs")
 
@@ -23,7 +24,7 @@ def follow_job(job_id: str) -> Response:
     left). The stream begins with all of them as they are now, so nothing is missed by reconnecting, and ends when the
     job does.
     """
-    parts = services()
+    jobs = own_jobs()
     seen: JobView | None = None
     over = False
 
@@ -31,9 +32,9 @@ def follow_job(job_id: str) -> Response:
         nonlocal seen, over
         if over:
             return None
-        now = parts.store.job(job_id)
+        now = jobs.job(job_id)
         events = events_between(seen, now)
         seen, over = now, is_over(now)
         return events
 
-    return parts.streams.open(poll)
+    return services().streams.open(poll)

@@ -17,6 +17,7 @@ from web.problems import Refused
 from web.schemas.requests import JobsQuery, Requeue
 from web.schemas.responses import Job, JobPage
 from web.services import services
+from web.tenancy import jobs_of, own_jobs
 
 blueprint = APIBlueprint("jobs", __name__, url_prefix="/api/v1/jobs", tag="Jobs")
 
@@ -31,7 +32,7 @@ def list_jobs(query: JobsQuery) -> JobPage:
     A cursor stays valid while jobs come and go.
     """
     try:
-        page = services().store.jobs(
+        page = jobs_of(query.tenant).jobs(
             limit=query.limit, cursor=query.cursor, status=query.status, created_after=query.created_after
         )
     except RequestRefused as error:
@@ -47,7 +48,7 @@ def get_job(job_id: str) -> Response:
 
     Send the `ETag` of the last answer as `If-None-Match` to get 304 while nothing has changed.
     """
-    response = jsonify(_present(services().store.job(job_id)).model_dump(mode="json"))
+    response = jsonify(_present(own_jobs().job(job_id)).model_dump(mode="json"))
     response.set_etag(hashlib.sha256(response.get_data()).hexdigest())
     response.headers["Cache-Control"] = "private, no-cache"
     response.make_conditional(request)
@@ -63,10 +64,10 @@ def cancel_job(job_id: str) -> Job:
     Nothing of it starts any more, and what runs is stopped with its whole process tree; the state is `cancelled` when
     that is done.
     """
-    parts = services()
-    parts.store.cancel(job_id)
-    parts.announce()
-    return _present(parts.store.job(job_id))
+    jobs = own_jobs()
+    jobs.cancel(job_id)
+    services().announce()
+    return _present(jobs.job(job_id))
 
 
 @blueprint.post("/<id:job_id>/requeue")
@@ -80,13 +81,13 @@ def requeue_job(job_id: str, body: Requeue) -> Job:
 
     What was finished before is kept. With `from_stage`, that stage and all that follow from it are computed anew.
     """
-    parts = services()
+    jobs = own_jobs()
     try:
-        parts.store.requeue(job_id, body.from_stage)
+        jobs.requeue(job_id, body.from_stage)
     except RequestRefused as error:
         raise Refused.because([("/from_stage", error)]) from error
-    parts.announce()
-    return _present(parts.store.job(job_id))
+    services().announce()
+    return _present(jobs.job(job_id))
 
 
 @blueprint.delete("/<id:job_id>")
@@ -96,14 +97,13 @@ def requeue_job(job_id: str, body: Requeue) -> Job:
 )
 def delete_job(job_id: str) -> ResponseReturnValue:
     """Forget an ended job, with its results and logs"""
-    parts = services()
-    remove_job(parts.store, parts.storage, job_id)
+    remove_job(own_jobs(), services().storage, job_id)
     return "", 204
 
 
 def require_stage(job_id: str, stage: str) -> None:
     """Raises NotFound when there is no such job, or it has no such stage."""
-    names = [view.name for view in services().store.job(job_id).stages]
+    names = [view.name for view in own_jobs().job(job_id).stages]
     if stage not in names:
         raise NotFound(f"the job has no stage of this name; it has {', '.join(names)}")
 

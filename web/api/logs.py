@@ -15,6 +15,7 @@ from web.log_events import LogFollower
 from web.openapi.parts import LOG_RESPONSES
 from web.schemas.requests import LogQuery
 from web.services import services
+from web.tenancy import own_jobs
 
 blueprint = APIBlueprint("logs", __name__, url_prefix="/api/v1/jobs", tag="Jobs")
 
@@ -47,10 +48,10 @@ def get_log(job_id: str, stage: str, query: LogQuery) -> Response:
 
 
 def _follow(job_id: str, stage: str, chunk: int, key: str) -> Response:
-    parts = services()
+    parts, jobs = services(), own_jobs()
 
     def is_finished() -> bool:
-        job = parts.store.job(job_id)
+        job = jobs.job(job_id)
         states = [one.state for view in job.stages if view.name == stage for one in view.chunks if one.index == chunk]
         return is_over(job) or all(state in _FINISHED for state in states)
 

@@ -11,6 +11,7 @@ from web.schemas.requests import RECONSTRUCTION_EXAMPLES, Reconstruction
 from web.schemas.responses import Accepted, AcceptedHeaders
 from web.services import services
 from web.submission import new_job
+from web.tenancy import own_jobs
 
 blueprint = APIBlueprint("reconstruct", __name__, url_prefix="/api/v1", tag="Jobs")
 
@@ -33,7 +34,7 @@ def reconstruct(body: Reconstruction) -> tuple[Accepted, int, dict[str, str]]:
     """
     parts = services()
     new = new_job(body, parts.settings, parts.pipelines, current_request_id())
-    submitted = parts.store.submit_once(new)
+    submitted = own_jobs().submit_once(new)
     parts.announce()
     headers = {"Location": presenters.job_path(submitted.job_id), "Retry-After": _POLL_SECONDS}
     if submitted.replayed:

@@ -7,11 +7,12 @@ from flask import Response, redirect
 from werkzeug.wrappers import Response as AnyResponse
 
 from meshroom_tasks.errors import NotFound
-from meshroom_tasks.jobs.records import ResultFile
+from meshroom_tasks.jobs.records import JobView, ResultFile
 from web.archives import send_zip
 from web.downloads import send
 from web.openapi.parts import FILE_RESPONSES, ZIP_RESPONSES
 from web.services import services
+from web.tenancy import own_jobs
 
 blueprint = APIBlueprint("results", __name__, tag="Results")
 
@@ -26,21 +27,21 @@ def get_result(job_id: str, name: str) -> AnyResponse:
 
     Takes `Range`, `If-Range` and `If-None-Match`; the `ETag` is the file's sha256.
     """
-    return _download(job_id, name)
+    return _download(own_jobs().job(job_id), name)
 
 
 @blueprint.get("/api/v1/jobs/<id:job_id>/results.zip")
 @blueprint.doc(operation_id="getResults", responses=ZIP_RESPONSES)
 def get_results(job_id: str) -> Response:
     """Download all results as one ZIP"""
-    return _archive(job_id)
+    return _archive(own_jobs().job(job_id))
 
 
 @blueprint.get("/results/<id:job_id>/all.zip")
 @blueprint.doc(operation_id="openResults", responses=ZIP_RESPONSES)
 def open_results(job_id: str) -> Response:
     """Download all results as one ZIP, without a key"""
-    return _archive(job_id)
+    return _archive(services().store.job(job_id))
 
 
 @blueprint.get("/results/<id:job_id>/<file:name>")
@@ -51,12 +52,12 @@ def open_result(job_id: str, name: str) -> AnyResponse:
     What `result_url` names. The job id cannot be guessed; whoever knows it may fetch the results, from a page of any
     origin. The files of a model stand side by side, so that a viewer finds the materials and textures of an OBJ.
     """
-    return _download(job_id, name)
+    return _download(services().store.job(job_id), name)
 
 
-def _download(job_id: str, name: str) -> AnyResponse:
+def _download(job: JobView, name: str) -> AnyResponse:
     parts = services()
-    result = _find(parts.store.job(job_id).results, name)
+    result = _find(job.results, name)
     elsewhere = parts.storage.url(
         result.key, seconds=_PRESIGNED_SECONDS, media_type=result.media_type, disposition=_disposition(result)
     )
@@ -73,15 +74,14 @@ def _download(job_id: str, name: str) -> AnyResponse:
     return _as_file(response, result)
 
 
-def _archive(job_id: str) -> Response:
-    parts = services()
-    results = parts.store.job(job_id).results
+def _archive(job: JobView) -> Response:
+    parts, results = services(), job.results
     if not results:
         raise NotFound("the job has no results (yet)")
     missing = [result.name for result in results if parts.storage.stat(result.key) is None]
     if missing:
         raise NotFound(f"these results are no longer kept: {', '.join(missing)}")
-    return send_zip(f"{job_id}.zip", results, parts.storage)
+    return send_zip(f"{job.id}.zip", results, parts.storage)
 
 
 def _find(results: tuple[ResultFile, ...], name: str) -> ResultFile:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from meshroom_tasks.api_keys import TENANT_NAME
 from meshroom_tasks.jobs.records import JobStatus
 
 MAX_METADATA_BYTES = 16_384
@@ -108,6 +109,11 @@ class JobsQuery(Query):
     status: JobStatus | None = Field(None, description="Only jobs in this state.")
     created_after: AwareDatetime | None = Field(
         None, description="Only jobs created after this moment: ISO 8601 with a time zone, `+` sent as `%2B`."
+    )
+    tenant: str | None = Field(
+        None,
+        pattern=f"^{TENANT_NAME.pattern}$",
+        description="Jobs of this tenant; for another than that of the key, it needs the scope `admin`.",
     )
 
 

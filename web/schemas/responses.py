@@ -109,6 +109,7 @@ class CameraKnown(Answer):
 class Job(Answer):
     id: str = Field(examples=[_JOB_ID])
     job_id: str = Field(description="The same as `id`.", examples=[_JOB_ID])
+    tenant: str = Field(description="Whose key submitted it.", examples=["default"])
     status: JobStatus
     progress: float
     seconds_left: float | None = Field(

@@ -1,0 +1,43 @@
+"""The job store as one tenant sees it: what another tenant has does not exist."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from meshroom_tasks.jobs.records import DeliveryView, JobStatus, JobView, NewJob, Page, Submitted
+from meshroom_tasks.jobs.store import JobStore
+
+
+class TenantJobs:
+    """All that is done for a client goes through here, so that no query forgets whose it is."""
+
+    def __init__(self, store: JobStore, tenant: str) -> None:
+        self._store = store
+        self._tenant = tenant
+
+    def submit_once(self, new: NewJob) -> Submitted:
+        return self._store.submit_once(replace(new, tenant=self._tenant))
+
+    def job(self, job_id: str) -> JobView:
+        return self._store.job(job_id, tenant=self._tenant)
+
+    def jobs(self, *, limit: int, cursor: str | None, status: JobStatus | None, created_after: datetime | None) -> Page:
+        return self._store.jobs(
+            limit=limit, cursor=cursor, status=status, created_after=created_after, tenant=self._tenant
+        )
+
+    def cancel(self, job_id: str) -> None:
+        self._store.cancel(job_id, tenant=self._tenant)
+
+    def requeue(self, job_id: str, from_stage: str | None = None) -> None:
+        self._store.requeue(job_id, from_stage, tenant=self._tenant)
+
+    def delete(self, job_id: str) -> None:
+        self._store.delete(job_id, tenant=self._tenant)
+
+    def deliveries(self, job_id: str) -> tuple[DeliveryView, ...]:
+        return self._store.deliveries(job_id, tenant=self._tenant)
+
+    def redeliver(self, job_id: str, delivery_id: str) -> DeliveryView:
+        return self._store.redeliver(job_id, delivery_id, tenant=self._tenant)
