@@ -15,7 +15,7 @@ test: lint types imports unit
 
 # Minutes of random faults on RabbitMQ, PostgreSQL and SeaweedFS: docs/faults.md
 test-faults: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m chaos -s tests/faults/test_chaos.py
+	$(BIN)/python -m pytest -m chaos -s tests/faults
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

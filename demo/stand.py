@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ class Stand:
     receiver: CallbackReceiver
     settings: Settings
     service: LocalService
+    make_service: Callable[[Settings], LocalService] = LocalService
 
     @property
     def client(self) -> Client:
@@ -36,12 +37,14 @@ class Stand:
 
     def restarted(self) -> None:
         """Another start of the service on the same data."""
-        self.service = LocalService(self.settings)
+        self.service = self.make_service(self.settings)
         self.service.start()
 
 
 @contextmanager
-def stand(folder: Path, photos: Path, **settings: Any) -> Iterator[Stand]:
+def stand(
+    folder: Path, photos: Path, *, make_service: Callable[[Settings], LocalService] = LocalService, **settings: Any
+) -> Iterator[Stand]:
     """Everything the service writes is below `folder`; `settings` win over those made here."""
     secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
     with ExitStack() as stack:
@@ -56,6 +59,6 @@ def stand(folder: Path, photos: Path, **settings: Any) -> Iterator[Stand]:
             "webhook_secret": secret,
         }
         loaded = load_settings(**{**made, **settings})
-        made_up = Stand(photos, host, receiver, loaded, LocalService(loaded))
+        made_up = Stand(photos, host, receiver, loaded, make_service(loaded), make_service)
         stack.callback(lambda: made_up.service.stop())
         yield made_up

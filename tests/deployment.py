@@ -20,6 +20,7 @@ from demo.stand import Stand, stand
 from meshroom_tasks.child_processes import Child
 from meshroom_tasks.jobs.store import JobStore, open_store
 from meshroom_tasks.local_service import LocalService
+from meshroom_tasks.settings import Settings
 
 from . import scripted_engine
 from .scripted_engine import Run
@@ -172,7 +173,13 @@ def stages_running(*node_types: str) -> Callable[[dict[str, Any]], bool]:
 
 
 @contextmanager
-def deployed(folder: Path, *, script: Mapping[str, Any] | None = None, **settings: Any) -> Iterator[Deployment]:
+def deployed(
+    folder: Path,
+    *,
+    script: Mapping[str, Any] | None = None,
+    make_service: Callable[[Settings], LocalService] = LocalService,
+    **settings: Any,
+) -> Iterator[Deployment]:
     """A running deployment below `folder`; afterwards none of its processes is left.
 
     A test that kills workers sets a short lease; in any other a worker that gets no time must not lose its step.
@@ -188,7 +195,7 @@ def deployed(folder: Path, *, script: Mapping[str, Any] | None = None, **setting
         **_engine_commands(folder),
         **settings,
     }
-    with stand(folder / "data", photos, **values) as made:
+    with stand(folder / "data", photos, make_service=make_service, **values) as made:
         deployment = Deployment(folder, made)
         deployment.start()
         yield deployment

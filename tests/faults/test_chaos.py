@@ -11,10 +11,10 @@ import pytest
 
 from tests.faults.chaos import audit, checks
 from tests.faults.chaos.faults import FAULTS
-from tests.faults.chaos.fleet import can_mount
 from tests.faults.chaos.run import survive
 from tests.faults.chaos.table import Cost, costs, table
 from tests.faults.chaos.world import Servers, world
+from tests.machines import can_mount
 from tests.servers.postgres import PostgresServer
 from tests.servers.rabbitmq import RabbitMQ
 from tests.servers.seaweedfs import running_seaweedfs

@@ -6,22 +6,19 @@ under the same workspace path and another host name, by namespaces, and a cable 
 
 from __future__ import annotations
 
-import os
-import shlex
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 
 from meshroom_tasks.child_processes import Child, stop
 from meshroom_tasks.local_service import LocalService
 from meshroom_tasks.settings import Settings
 from meshroom_tasks.worker_node import Node, light_nodes
+from tests.machines import can_mount, on_a_machine, on_own_disk
 
 _STAGES = ("cpu", "gpu")
 _PROCESSES = 2
 _STOP_SECONDS = 15.0
-_MACHINE = ("unshare", "--mount", "--uts", "--propagation", "private", "sh", "-ec")
 
 
 class Fleet(LocalService):
@@ -51,7 +48,7 @@ class Fleet(LocalService):
     def on_a_full_disk(self) -> Child:
         """A worker on a machine of its own whose workspace is a file system without room; needs `can_mount`."""
         fill = 'mount -t tmpfs -o size=1m none "$0"; head -c 2m /dev/zero > "$0/fill" 2>/dev/null || true'
-        return self._started(_on_a_machine(self._node("full"), fill, self.settings.workspace))
+        return self._started(on_a_machine(self._node("full"), fill, self.settings.workspace))
 
     def dismiss(self, child: Child, *, kill: bool) -> None:
         if kill and child.process is not None:
@@ -85,24 +82,8 @@ class Fleet(LocalService):
     def _on_own_machine(self, child: Child) -> Child:
         if not can_mount():
             return child
-        for folder in (self._workspace_of_b, self.settings.workspace):
-            folder.mkdir(parents=True, exist_ok=True)
-        show = f'mount --bind {shlex.quote(str(self._workspace_of_b))} "$0"'
-        return _on_a_machine(child, show, self.settings.workspace)
+        return on_own_disk(child, self._workspace_of_b, self.settings.workspace)
 
     @property
     def _workspace_of_b(self) -> Path:
         return self._folder / "workspace-b"
-
-
-def _on_a_machine(child: Child, prepare: str, workspace: Path) -> Child:
-    """The child as it would be on another machine: `prepare` makes its own workspace, in sh, under the name $0."""
-    start = f'{prepare}; hostname "machine-of-{child.name}"; exec "$@"'
-    return replace(child, command=(*_MACHINE, start, str(workspace), *child.command))
-
-
-@lru_cache(maxsize=1)
-def can_mount() -> bool:
-    """Whether this process may make such a machine."""
-    attempt = f"{' '.join(_MACHINE)} 'mount -t tmpfs none /mnt; hostname x' 2>/dev/null"
-    return os.spawnlp(os.P_WAIT, "sh", "sh", "-c", attempt) == 0

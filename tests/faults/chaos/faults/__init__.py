@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from random import Random
 
 from tests.faults.chaos.faults import broker, database, disk, names, network, object_store, processes
-from tests.faults.chaos.fleet import can_mount
 from tests.faults.chaos.world import World
+from tests.machines import can_mount
 
 Seconds = tuple[float, float]
 
