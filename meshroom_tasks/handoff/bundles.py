@@ -6,25 +6,25 @@ its content. Unpacking trusts nothing: the digest must fit, and only regular fil
 
 from __future__ import annotations
 
-import hashlib
+import os
 import shutil
 import tarfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, Protocol, cast
+from typing import Any, BinaryIO, cast
 
 import zstandard
 
 from meshroom_tasks.errors import BundleCorrupt, HandoffIncomplete
-from meshroom_tasks.handoff.disk import disk_errors, part_of, settle
+from meshroom_tasks.handoff.bundle_streams import BLOCK, HashingReader, HashingWriter, Told
+from meshroom_tasks.handoff.disk import Syncing, disk_errors, give_name, part_of
 from meshroom_tasks.storage import Progress, Sink
 
 _LEVEL = 1
 _DENSE_SUFFIXES = {".exr", ".jpg", ".jpeg", ".png", ".webp", ".npz", ".gz", ".zip", ".zst"}
 _DENSE_SHARE = 0.9
-_BUFFER = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -53,19 +53,19 @@ def pack(folder: Path, target: Sink, *, compress: bool = True, progress: Progres
     `progress` hears of the uncompressed bytes, block by block. `HandoffIncomplete` when the folder is missing or holds
     anything but files and folders; errors of `target` pass.
     """
-    sink = _HashingWriter(target)
+    sink = HashingWriter(target)
     with ExitStack() as stack:
         plain: Any = sink
         if compress:
             compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=False)
             plain = stack.enter_context(compressor.stream_writer(cast(BinaryIO, sink), closefd=False))
         archive = stack.enter_context(tarfile.open(fileobj=plain, mode="w", format=tarfile.PAX_FORMAT))
-        cast(Any, archive).copybufsize = _BUFFER  # With the default, 16 KiB, packing costs twice the CPU time.
+        cast(Any, archive).copybufsize = BLOCK  # With the default, 16 KiB, packing costs twice the CPU time.
         files = unpacked_size = 0
         for name, path in _regular_files(folder):
             size = path.stat().st_size
             with path.open("rb") as content:
-                archive.addfile(_member(name, size), cast(BinaryIO, _Told(content, progress)))
+                archive.addfile(_member(name, size), cast(BinaryIO, Told(content, progress)))
             files += 1
             unpacked_size += size
     return Packed(sink.digest(), sink.size, files, unpacked_size)
@@ -82,15 +82,17 @@ def unpack(bundle: BinaryIO | Path, folder: Path, *, digest: str, progress: Prog
             unpack(stream, folder, digest=digest, progress=progress)
         return
     temporary = part_of(folder)
-    source = _HashingReader(bundle, progress)
     try:
         with disk_errors():
             temporary.mkdir(parents=True)
-            _extract(source, temporary)
-            source.drain()
-            if source.digest() != digest:
-                raise _corrupt("its digest is not the recorded one")
-            settle(temporary, folder)
+            with HashingReader(bundle, progress) as source, Syncing() as syncing:
+                _extract(source, temporary, syncing)
+                source.drain()
+                if source.digest() != digest:
+                    raise _corrupt("its digest is not the recorded one")
+                for parent, _, _ in os.walk(temporary):
+                    syncing.add(Path(parent))
+            give_name(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -115,23 +117,25 @@ def _member(name: str, size: int) -> tarfile.TarInfo:
     return member
 
 
-def _extract(source: _HashingReader, folder: Path) -> None:
+def _extract(source: HashingReader, folder: Path, syncing: Syncing) -> None:
     try:
         with ExitStack() as stack:
             plain: Any = source
             if source.begins_with(zstandard.FRAME_HEADER):
                 plain = stack.enter_context(
-                    zstandard.ZstdDecompressor().stream_reader(cast(BinaryIO, source), closefd=False)
+                    zstandard.ZstdDecompressor().stream_reader(cast(BinaryIO, source), read_size=BLOCK, closefd=False)
                 )
-            archive = stack.enter_context(tarfile.open(fileobj=plain, mode="r|", bufsize=_BUFFER))
+            archive = stack.enter_context(tarfile.open(fileobj=plain, mode="r|", bufsize=BLOCK))
             for member in archive:
-                content = archive.extractfile(member) if member.isreg() else None
+                plain_file = member.isreg() and not member.issparse()
+                content = archive.extractfile(member) if plain_file else None
                 if content is None or not _is_safe(member.name):
                     raise _corrupt(f"its member {member.name!r} is not a plain file inside of it")
                 path = folder / member.name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with path.open("xb") as target:
-                    shutil.copyfileobj(content, target, _BUFFER)
+                    shutil.copyfileobj(content, target, BLOCK)
+                syncing.add(path)
     except (zstandard.ZstdError, tarfile.TarError, EOFError, FileExistsError, UnicodeError, ValueError) as error:
         raise _corrupt(f"it cannot be read ({type(error).__name__})") from error
 
@@ -143,77 +147,3 @@ def _is_safe(name: str) -> bool:
 
 def _corrupt(reason: str) -> BundleCorrupt:
     return BundleCorrupt(f"a stored bundle is damaged: {reason}; it is dropped and will be computed again")
-
-
-class _Hash(Protocol):
-    def update(self, data: bytes, /) -> None: ...
-    def hexdigest(self) -> str: ...
-
-
-class _Told:
-    """A readable stream that tells how many bytes went through."""
-
-    def __init__(self, source: BinaryIO, progress: Progress | None) -> None:
-        self._source = source
-        self._progress = progress
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._source.read(size)
-        if self._progress is not None and data:
-            self._progress(len(data))
-        return data
-
-
-class _HashingWriter:
-    """A writable stream that knows the digest and number of the bytes that went through."""
-
-    def __init__(self, target: Sink) -> None:
-        self._target = target
-        self._hash: _Hash = hashlib.sha256()
-        self.size = 0
-
-    def write(self, data: bytes) -> int:
-        self._hash.update(data)
-        self.size += len(data)
-        return self._target.write(data)
-
-    def flush(self) -> None:
-        self._target.flush()
-
-    def tell(self) -> int:
-        return self.size
-
-    def digest(self) -> str:
-        return self._hash.hexdigest()
-
-
-class _HashingReader:
-    """A readable stream that knows the digest of the bytes that went through."""
-
-    def __init__(self, source: BinaryIO, progress: Progress | None) -> None:
-        self._source = source
-        self._hash: _Hash = hashlib.sha256()
-        self._progress = progress
-        self._peeked = b""
-
-    def begins_with(self, magic: bytes) -> bool:
-        """Whether the stream, of which nothing was read yet, begins so; all of it is still to be read."""
-        self._peeked = self._source.read(len(magic))
-        return self._peeked == magic
-
-    def read(self, size: int = -1) -> bytes:
-        if self._peeked:
-            data, self._peeked = self._peeked, b""
-        else:
-            data = self._source.read(size)
-        self._hash.update(data)
-        if self._progress is not None and data:
-            self._progress(len(data))
-        return data
-
-    def drain(self) -> None:
-        while self.read(_BUFFER):
-            pass
-
-    def digest(self) -> str:
-        return self._hash.hexdigest()

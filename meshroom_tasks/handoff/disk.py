@@ -9,10 +9,14 @@ import shutil
 import stat
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import TracebackType
 
 from meshroom_tasks.errors import DiskFull
+
+_SYNCS = 4
 
 
 @contextmanager
@@ -26,18 +30,50 @@ def disk_errors() -> Iterator[None]:
         raise
 
 
+class Syncing:
+    """Has files and folders written to disk on threads; the end of the block waits, and raises what went wrong.
+
+    Several at a time share the file system's commits; and what is done meanwhile need not wait.
+    """
+
+    def __enter__(self) -> Syncing:
+        self._threads = ThreadPoolExecutor(_SYNCS, thread_name_prefix="sync")
+        self._moving: list[Future[None]] = []
+        return self
+
+    def add(self, path: Path) -> None:
+        """Write what `path` holds by now."""
+        self._moving.append(self._threads.submit(_sync, path))
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._threads.shutdown(wait=True, cancel_futures=error is not None)
+        if error is None:
+            for moving in self._moving:
+                moving.result()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def settle(temporary: Path, folder: Path) -> bool:
     """Give a finished folder its name, atomically; False when another was first.
 
     Everything in it is written to disk before: a rename may get there earlier than the content, and after a power
     cut the folder would be there with empty files.
     """
-    for path in (*temporary.rglob("*"), temporary):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    with Syncing() as syncing:
+        for path in (*temporary.rglob("*"), temporary):
+            syncing.add(path)
+    return give_name(temporary, folder)
+
+
+def give_name(temporary: Path, folder: Path) -> bool:
+    """The same for a folder that is on disk already."""
     try:
         temporary.rename(folder)
     except OSError as error:

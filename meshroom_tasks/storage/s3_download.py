@@ -16,6 +16,9 @@ from meshroom_tasks.errors import StorageUnavailable
 from meshroom_tasks.storage.s3_calls import CONNECTIONS, S3Calls, is_refused_condition, status_of
 
 PART_BYTES = 8 << 20
+FIRST_BYTES = 1 << 20
+"""Little, since the parts behind it wait for what its answer tells: the object's size and version."""
+
 _TOTAL = re.compile(r"bytes \d+-\d+/(\d+)")
 
 
@@ -32,14 +35,15 @@ class Download(io.RawIOBase):
     """Bytes `start` to `start + length` (None: to the end) of the object, as it was when the stream was opened.
 
     A part is verified to be whole and fetched again where it was not; so a server that is away for a while costs
-    time only. `StorageUnavailable` when the object was replaced meanwhile. At most `CONNECTIONS` parts are in memory.
+    time only. `StorageUnavailable` when the object was replaced meanwhile. At most `CONNECTIONS` parts and the one
+    being read are in memory.
     """
 
     def __init__(self, calls: S3Calls, key: str, start: int, length: int | None) -> None:
         super().__init__()
         self._calls = calls
         self._key = key
-        first = fetch(calls, key, start, PART_BYTES if length is None else min(PART_BYTES, length))
+        first = fetch(calls, key, start, FIRST_BYTES if length is None else min(FIRST_BYTES, length))
         self._etag = first.etag
         self._end = first.total if length is None else min(first.total, start + length)
         self._next = start + len(first.data)
@@ -51,8 +55,9 @@ class Download(io.RawIOBase):
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        if not self._current:
-            self._turn()
+        if not self._current and self._ahead:
+            self._current = memoryview(self._ahead.popleft().result().data)
+        self._fetch_ahead()
         count = min(len(buffer), len(self._current))
         buffer[:count] = self._current[:count]
         self._current = self._current[count:]
@@ -63,17 +68,14 @@ class Download(io.RawIOBase):
             self._pool.shutdown(wait=False, cancel_futures=True)
         super().close()
 
-    def _turn(self) -> None:
-        """Go on to the next part, and have those behind it fetched meanwhile."""
-        self._current = memoryview(b"")
+    def _fetch_ahead(self) -> None:
+        """Have the parts behind the current one fetched meanwhile."""
         if self._next < self._end and self._pool is None:
-            self._pool = ThreadPoolExecutor(CONNECTIONS - 1, thread_name_prefix="s3-download")
-        while self._pool is not None and self._next < self._end and len(self._ahead) < CONNECTIONS - 1:
+            self._pool = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="s3-download")
+        while self._pool is not None and self._next < self._end and len(self._ahead) < CONNECTIONS:
             size = min(PART_BYTES, self._end - self._next)
             self._ahead.append(self._pool.submit(fetch, self._calls, self._key, self._next, size, self._etag))
             self._next += size
-        if self._ahead:
-            self._current = memoryview(self._ahead.popleft().result().data)
 
 
 def read_body(answer: dict[str, Any]) -> bytes:

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import tarfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import zstandard
 
 from meshroom_tasks.errors import BundleCorrupt, HandoffIncomplete
 from meshroom_tasks.handoff import Packed, is_worth_compressing, pack, unpack
+from meshroom_tasks.handoff.bundle_streams import BLOCK
+from meshroom_tasks.handoff.disk import Syncing
 from tests.handoff.conftest import files_of
 
 
@@ -92,6 +95,45 @@ def test_long_and_foreign_names(tmp_path: Path) -> None:
     assert files_of(tmp_path / "out") == files_of(folder)
 
 
+@pytest.mark.parametrize("compress", [True, False])
+def test_files_that_end_where_blocks_end(tmp_path: Path, compress: bool) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number, size in enumerate((0, 1, 511, 512, 513, BLOCK - 512, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 7)):
+        (folder / f"{number}.bin").write_bytes(os.urandom(size))
+    packed = _pack(folder, tmp_path / "b", compress=compress)
+    unpack(tmp_path / "b", tmp_path / "out", digest=packed.digest)
+    assert files_of(tmp_path / "out") == files_of(folder)
+
+
+@pytest.mark.parametrize("compress", [True, False])
+def test_unpacking_that_is_stopped_leaves_neither_files_nor_threads(tmp_path: Path, compress: bool) -> None:
+    class Enough(Exception):
+        pass
+
+    def stop(size: int) -> None:
+        moved.append(size)
+        if sum(moved) > 5 * BLOCK:
+            raise Enough
+
+    folder, moved = tmp_path / "in", list[int]()
+    folder.mkdir()
+    for number in range(40):
+        (folder / f"{number}.bin").write_bytes(os.urandom(BLOCK // 4))
+    packed = _pack(folder, tmp_path / "b", compress=compress)
+    with pytest.raises(Enough):
+        unpack(tmp_path / "b", tmp_path / "out", digest=packed.digest, progress=stop)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "in"]
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith(("bundle-hash", "sync"))] == []
+
+
+def test_what_cannot_be_written_to_disk_is_told(tmp_path: Path) -> None:
+    (tmp_path / "there").write_bytes(b"content")
+    with pytest.raises(FileNotFoundError), Syncing() as syncing:
+        for name in ("there", "gone", "there"):
+            syncing.add(tmp_path / name)
+
+
 def test_an_empty_folder(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     packed = _pack(tmp_path / "in", tmp_path / "b")
@@ -145,9 +187,10 @@ def test_a_sound_bundle_with_another_digest_is_refused(stage: Path, tmp_path: Pa
     assert not (tmp_path / "out").exists()
 
 
-def _member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
+def _member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", size: int = 0) -> tarfile.TarInfo:
     member = tarfile.TarInfo(name)
     member.type = kind
+    member.size = size
     member.linkname = link
     return member
 
@@ -166,6 +209,10 @@ def _member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile
         [_member("pipe", tarfile.FIFOTYPE)],
         [_member("folder", tarfile.DIRTYPE)],
         [_member("same"), _member("same")],
+        [_member("sparse", tarfile.GNUTYPE_SPARSE)],
+        [_member("long header", tarfile.XHDTYPE, size=1 << 40)],
+        [_member("negative", size=-512)],
+        [_member("short", size=1 << 40)],
     ],
     ids=lambda members: f"{members[0].name}-{members[0].type!r}",
 )
@@ -173,7 +220,7 @@ def test_unsafe_members_are_refused(tmp_path: Path, members: list[tarfile.TarInf
     plain = io.BytesIO()
     with tarfile.open(fileobj=plain, mode="w") as archive:
         for member in members:
-            archive.addfile(member)
+            archive.addfile(member)  # Without its content, whatever its size.
     data = zstandard.compress(plain.getvalue())
     box = tmp_path / "box"
     box.mkdir()
