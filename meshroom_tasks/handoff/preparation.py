@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from meshroom_tasks.errors import DiskFull, EngineError, ServiceError
+from meshroom_tasks.errors import DiskFull, EngineError, ServiceError, Stopped
 from meshroom_tasks.handoff.disk import disk_errors, touch
 from meshroom_tasks.handoff.estimate import need_of
 from meshroom_tasks.handoff.refetching import distrusting
@@ -17,6 +18,7 @@ from meshroom_tasks.handoff.room import Room
 from meshroom_tasks.handoff.stage_cache import StageCache
 from meshroom_tasks.handoff.workspace import RunFolder, Workspace
 from meshroom_tasks.ingest.stored import fetch_photos
+from meshroom_tasks.ingest.threads import completed
 from meshroom_tasks.jobs.records import ReadItem, Work
 from meshroom_tasks.storage import Storage
 
@@ -72,8 +74,9 @@ class Preparation:
             if need.photos:
                 fetch_photos(self._storage, work.photos_digest, work.photos, workspace.photos, holder.stop_reason)
                 touch(workspace.photos)
+            self._fetch_all(holder, work.reads, workspace)
             for item in work.reads:
-                run.link(self._fetched(holder, item, workspace), item.node_type, item.uid)
+                run.link(workspace.entry_folder(item.digest), item.node_type, item.uid)
             if work.kind == "chunk":
                 self._storage.get_file(graph_key(work.job_id), run.graph)
             yield run
@@ -85,14 +88,25 @@ class Preparation:
         workspace = Workspace(self._room.root, work.engine, work.photos_digest)
         need = replace(need_of(replace(work, reads=(item,), reads_photos=False)), output=0)
         with self._room.reserved(workspace, work.token, need, holder.check):
-            yield self._fetched(holder, item, workspace)
+            self._fetch_all(holder, (item,), workspace)
+            yield workspace.entry_folder(item.digest)
 
-    def _fetched(self, holder: Holder, item: ReadItem, workspace: Workspace) -> Path:
-        holder.check()
-        folder = self._stage_cache.fetch(item, workspace, progress=holder.moved)
-        with disk_errors():
-            touch(folder)
-        return folder
+    def _fetch_all(self, holder: Holder, items: tuple[ReadItem, ...], workspace: Workspace) -> None:
+        """Have all of them in the workspace. A few at a time, since small ones are little but waiting for the store."""
+        over = threading.Event()
+
+        def moved(size: int) -> None:
+            if over.is_set():
+                raise Stopped("what the step reads is not needed any more")
+            holder.moved(size)
+
+        def fetch(item: ReadItem) -> None:
+            folder = self._stage_cache.fetch(item, workspace, progress=moved)
+            with disk_errors():
+                touch(folder)
+
+        for _ in completed(fetch, items, holder.stop_reason, over.set):
+            pass
 
     @contextmanager
     def _full_disk_named(self) -> Iterator[None]:
