@@ -103,6 +103,29 @@ class AddressNotAllowed(RequestRefused):
         super().__init__(message, **context)
 
 
+class UploadUnknown(RequestRefused):
+    """There is no such upload, or no such file in it, or not any more."""
+
+    code = "upload_unknown"
+
+
+class UploadIncomplete(RequestRefused):
+    """Files of an upload have not arrived."""
+
+    code = "upload_incomplete"
+
+
+class UploadDamaged(RequestRefused):
+    """What arrived is not what was declared: bytes are missing, or the digest is another one."""
+
+    code = "upload_damaged"
+
+
+class UploadTooLarge(RequestRefused):
+    code = "upload_too_large"
+    http_status = 413
+
+
 class NotFound(ServiceError):
     code = "not_found"
     retry = NEVER
@@ -158,6 +181,24 @@ class ImageTypeUnsupported(PhotoError):
 
 class TooFewImages(PhotoError):
     code = "too_few_images"
+
+
+class ZipInvalid(PhotoError):
+    """A ZIP of photos that is damaged, or made in a way that is not read here."""
+
+    code = "zip_invalid"
+
+
+class ZipUnsafe(PhotoError):
+    """It holds what no folder of photos does: links, other archives, names that lead elsewhere."""
+
+    code = "zip_unsafe"
+
+
+class ZipBomb(PhotoError):
+    """It is made to fill a disk or memory: far larger unpacked than packed, or with parts that overlap."""
+
+    code = "zip_bomb"
 
 
 # What the engine can report.

@@ -120,7 +120,9 @@ def _named(photos: Sequence[LeftOut]) -> str:
 
 
 def _known_as(photo: Photo, urls: Sequence[str]) -> str:
-    """The last part of its URL's path, without the query, which may hold secrets."""
+    """What its client calls it: the last part of its URL's path, without the query, which may hold secrets."""
+    if photo.source:
+        return photo.source
     path = urlsplit(urls[photo.index]).path if photo.index < len(urls) else ""
     return unquote(PurePosixPath(path).name) or photo.name
 

@@ -181,6 +181,8 @@ class Settings(BaseSettings):
     max_job_bytes: int = 20_000_000_000
     image_timeout_seconds: float = 120.0
     skip_bad_images: bool = False
+    upload_expire_seconds: float = Field(default=86_400.0, gt=0, le=604_800)
+    """How long an upload is kept; what a live job needs stays longer."""
 
     # Quality
     min_registered_share: float = Field(0.3, ge=0, le=1)

@@ -23,6 +23,7 @@ from meshroom_tasks.jobs.store import JobStore, open_store
 from meshroom_tasks.logs import configure_logging, logger
 from meshroom_tasks.settings import current_settings
 from meshroom_tasks.storage import Storage, open_storage
+from meshroom_tasks.uploads import remove_expired_uploads
 
 log = logger(__name__)
 
@@ -53,8 +54,8 @@ def sweep(store: JobStore) -> Swept:
 
 
 class Tidying:
-    """Removes abandoned uploads and what the stage cache should not keep, forgets old idempotency keys: at most every
-    few minutes."""
+    """Removes what killed writers left, uploads that have expired and what the stage cache should not keep, forgets
+    old idempotency keys: at most every few minutes."""
 
     def __init__(self, store: JobStore, storage: Storage, limits: CacheLimits) -> None:
         self._store = store
@@ -67,8 +68,10 @@ class Tidying:
             self._next = time.monotonic() + _TIDY_SECONDS
             self._store.forget_submissions(_SUBMISSIONS_KEPT)
             self._tidy_cache()
+            if expired := remove_expired_uploads(self._store, self._storage):
+                log.info("expired uploads removed", count=expired)
             if removed := self._storage.remove_abandoned(older_than_seconds=_ABANDONED_SECONDS):
-                log.info("abandoned uploads removed", count=removed)
+                log.info("what killed writers left is removed", count=removed)
 
     def _tidy_cache(self) -> None:
         evicted = evict(self._store, StageCache(self._storage), self._limits)

@@ -74,8 +74,9 @@ def ingest(service: Service, holding: Holding) -> None:
             scratch=scratch,
             progress=holding.progress,
             stop=holding.stop_reason,
+            uploads=service.store.uploads_of(work.job_id),
         )
-    service.store.finish_ingest(work, ingested.photos, ingested.photos_digest, ingested.warnings)
+    service.store.finish_ingest(work, ingested.photos, ingested.photos_digest, ingested.warnings, ingested.given)
 
 
 @step_task

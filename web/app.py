@@ -10,7 +10,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from meshroom_tasks.settings import Settings, current_settings
 from web import auth, converters, docs, parameters, problems, request_ids, security_headers, services
-from web.api import deliveries, events, health, jobs, logs, pipelines, reconstruct, results, workers
+from web.api import deliveries, events, health, jobs, logs, pipelines, reconstruct, results, uploads, workers
 from web.bodies import MAX_BYTES, StrictRequest
 from web.openapi import document
 
@@ -19,6 +19,7 @@ _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
 
 _BLUEPRINTS = (
     reconstruct.blueprint,
+    uploads.blueprint,
     jobs.blueprint,
     logs.blueprint,
     results.blueprint,

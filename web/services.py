@@ -18,11 +18,13 @@ from meshroom_tasks.pipelines import Pipelines
 from meshroom_tasks.settings import Settings
 from meshroom_tasks.storage import Storage, open_storage
 from web.event_stream import Streams
+from web.receiving import Receiving
 
 _NAME = "meshroom_tasks"
-THREADS = 32
+THREADS = 44
 MOST_STREAMS = 24
-"""Open event streams of one process; the other threads answer everybody else."""
+MOST_UPLOADS = 12
+"""Open event streams, and files that are received, of one process; the other threads answer everybody else."""
 _PATIENCE = 10.0  # Seconds that a request may wait for the object store.
 
 
@@ -37,6 +39,7 @@ class Services:
     announce: Callable[[], None]
     check_broker: Callable[[], None]
     streams: Streams = field(default_factory=lambda: Streams(MOST_STREAMS))
+    receiving: Receiving = field(default_factory=lambda: Receiving(MOST_UPLOADS))
 
     @property
     def pipelines(self) -> Pipelines:

@@ -6,7 +6,6 @@ import hashlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,8 +14,9 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 from tenacity.nap import sleep_using_event
 
 from meshroom_tasks.egress import BodyTooLargeError, Deadline, TransferError, parse_retry_after, stream
-from meshroom_tasks.errors import ImageTooLarge, ImageUnreachable, JobTooLarge
+from meshroom_tasks.errors import ImageTooLarge, ImageUnreachable
 from meshroom_tasks.handoff.disk import disk_errors
+from meshroom_tasks.ingest.copying import ByteBudget, Downloaded, StoppedError
 from meshroom_tasks.ingest.limits import IngestLimits
 
 _TRIES = 3
@@ -24,16 +24,6 @@ _LONGEST_WAIT = 10.0
 _CONNECT_SECONDS = 10.0
 _READ_SECONDS = 30.0
 _backoff = wait_exponential(multiplier=0.5, max=_LONGEST_WAIT / 2) + wait_random(0.0, 0.5)
-
-
-class StoppedError(Exception):
-    """The download was told to stop; nothing is wrong with the photo."""
-
-
-@dataclass(frozen=True)
-class Downloaded:
-    sha256: str
-    size: int
 
 
 class _StatusError(TransferError):
@@ -45,32 +35,13 @@ class _StatusError(TransferError):
         self.retry_after = retry_after
 
 
-class ByteBudget:
-    """The bytes that all photos of a job may have together; shared by threads."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self._used = 0
-        self._lock = threading.Lock()
-
-    def take(self, count: int) -> None:
-        """Raises JobTooLarge where no more is left. A negative count gives back."""
-        with self._lock:
-            self._used += count
-            if self._used > self.limit:
-                raise JobTooLarge(
-                    f"The photos together are larger than {self.limit:,} bytes; send fewer or smaller ones.",
-                    max_job_bytes=self.limit,
-                )
-
-
 class Downloader:
     """Fetches the photos of one job. Its methods may be called by several threads, `stop` by any."""
 
-    def __init__(self, session: requests.Session, limits: IngestLimits) -> None:
+    def __init__(self, session: requests.Session, limits: IngestLimits, budget: ByteBudget) -> None:
         self._session = session
         self._limits = limits
-        self._budget = ByteBudget(limits.max_job_bytes)
+        self._budget = budget
         self._stopping = threading.Event()
         self._running: set[Deadline] = set()
         self._lock = threading.Lock()

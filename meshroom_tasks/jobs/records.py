@@ -94,6 +94,10 @@ class NewJob:
     outputs: tuple[str, ...] = ("obj", "glb")
     request_id: str = ""
     options: Options = field(default_factory=lambda: Options())
+    uploads: tuple[str, ...] = ()
+    """Ids of the uploads that `image_urls` name."""
+    image_count: int | None = None
+    """Photos that are known of before ZIPs are unpacked and prefixes listed; None: as many as URLs."""
     idempotency: IdempotencyKey | None = None
     tenant: str = DEFAULT_TENANT
 
@@ -108,7 +112,10 @@ class Submitted:
 
 @dataclass(frozen=True)
 class Photo:
-    """One checked photo. `name` is `{index:04d}_{sha8}.{ext}`, its name in storage and workspace."""
+    """One checked photo. `name` is `{index:04d}_{sha8}.{ext}`, its name in storage and workspace.
+
+    `source`: what its client calls it where its URL does not say so.
+    """
 
     index: int
     name: str
@@ -117,6 +124,7 @@ class Photo:
     width: int
     height: int
     media_type: str
+    source: str = ""
 
 
 @dataclass(frozen=True)

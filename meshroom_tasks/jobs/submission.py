@@ -19,11 +19,12 @@ from meshroom_tasks.jobs.records import IdempotencyKey, NewJob, StepKind, Submit
 from meshroom_tasks.jobs.replanning import Replanning
 from meshroom_tasks.jobs.retries import briefly
 from meshroom_tasks.jobs.states import ENDED, downstream_of
+from meshroom_tasks.jobs.uploads import Uploads
 
 _KINDS: tuple[StepKind, ...] = ("ingest", "plan", "results")
 
 
-class Submission(Replanning):
+class Submission(Replanning, Uploads):
     def submit(self, new: NewJob) -> str:
         """Record the job, its first step and the hint for it; returns the job's id."""
         return self.submit_once(new).job_id
@@ -55,6 +56,7 @@ class Submission(Replanning):
                     pipeline=new.pipeline,
                     priority=new.priority,
                     image_urls=list(new.image_urls),
+                    image_count=new.image_count,
                     settings={node: dict(values) for node, values in new.settings.items()},
                     outputs=list(new.outputs),
                     options=asdict(new.options),
@@ -62,6 +64,7 @@ class Submission(Replanning):
                     callback_url=new.callback_url,
                 )
             )
+            self._use_uploads(connection, job_id, new.tenant, new.uploads)
             job = self._lock_job(connection, job_id)
             for kind in _KINDS:
                 connection.execute(

@@ -103,6 +103,8 @@ job = sa.Table(
     sa.Column("engine", sa.String(128)),
     sa.Column("photos_digest", sa.String(64)),
     sa.Column("photos", sa.JSON),
+    # How many photos were given, good or bad; before they are unpacked or listed, how many are known of.
+    sa.Column("image_count", sa.Integer),
     # Which part of the steps' weights comes from experience.
     sa.Column("measured", sa.Float, nullable=False, default=0.0),
     # How far it was when its graph was planned anew within an attempt.
@@ -115,6 +117,28 @@ job = sa.Table(
     sa.Index(None, "tenant", "created_at", "id"),
     sa.Index(None, "status"),
     sa.Index(None, "photos_digest"),
+)
+
+# Files that a client sends before its job; they lie under `uploads/<id>/` in the object store.
+upload = sa.Table(
+    "upload",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("tenant", sa.String(64), nullable=False),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("expires_at", UtcTime, nullable=False),
+    # It goes: no job may name it any more, and no file is taken for it.
+    sa.Column("removing", sa.Boolean, nullable=False, default=False),
+    sa.Column("files", sa.JSON, nullable=False),
+    sa.Index(None, "expires_at"),
+)
+
+job_upload = sa.Table(
+    "job_upload",
+    metadata,
+    _job_id(primary_key=True),
+    sa.Column("upload_id", sa.String(32), sa.ForeignKey("upload.id", ondelete="CASCADE"), primary_key=True),
+    sa.Index(None, "upload_id"),
 )
 
 # Kept when the job is deleted: the same request sent again still gets the same answer.

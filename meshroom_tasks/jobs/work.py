@@ -62,9 +62,16 @@ class WorkStore(Claims, Recovery, Replanning, Learning):
             )
 
     def finish_ingest(
-        self, work: Work, photos: Sequence[Photo], photos_digest: str, warnings: Sequence[Mapping[str, Any]]
+        self,
+        work: Work,
+        photos: Sequence[Photo],
+        photos_digest: str,
+        warnings: Sequence[Mapping[str, Any]],
+        image_count: int | None = None,
     ) -> bool:
-        return self._finish(work, warnings, photos=[vars(photo) for photo in photos], photos_digest=photos_digest)
+        """`image_count`: photos that were given, those included that are bad or repeat others."""
+        found = {"photos": [vars(photo) for photo in photos], "photos_digest": photos_digest}
+        return self._finish(work, warnings, **found, **({} if image_count is None else {"image_count": image_count}))
 
     @patiently
     def finish_plan(

@@ -7,10 +7,10 @@ from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from meshroom_tasks.settings import Settings
-from meshroom_tasks.storage.base import ObjectInfo, Progress, Sink, Storage, is_key
+from meshroom_tasks.storage.base import ObjectInfo, PostForm, Progress, Sink, Storage, is_key
 from meshroom_tasks.storage.local import LocalStorage
 
-__all__ = ["LocalStorage", "ObjectInfo", "Progress", "Sink", "Storage", "is_key", "open_storage"]
+__all__ = ["LocalStorage", "ObjectInfo", "PostForm", "Progress", "Sink", "Storage", "is_key", "open_storage"]
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 

@@ -28,6 +28,14 @@ class ObjectInfo:
     modified: datetime
 
 
+@dataclass(frozen=True)
+class PostForm:
+    """Where a browser, or anybody, may send one file: a POST of `fields` and then the `file`. `fields` are secrets."""
+
+    url: str
+    fields: dict[str, str]
+
+
 class Sink(Protocol):
     """What bytes are written to."""
 
@@ -82,6 +90,10 @@ class Storage(Protocol):
         """The keys below `prefix`, in order."""
         ...
 
+    def sizes(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """The keys below `prefix`, in order, each with its object's size in bytes."""
+        ...
+
     def delete(self, key: str) -> None:
         """Remove the object; nothing happens where there is none."""
         ...
@@ -97,6 +109,10 @@ class Storage(Protocol):
 
         The answer there has `Content-Type` and `Content-Disposition` as given. The address's query is a secret.
         """
+        ...
+
+    def post_form(self, key: str, *, size: int, seconds: int) -> PostForm | None:
+        """With which anybody may write the object for so long, of exactly `size` bytes; None where there is none."""
         ...
 
     def check(self) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from meshroom_tasks.errors import DiskFull, ObjectMissing, StorageUnavailable
-from meshroom_tasks.storage.base import ObjectInfo, Progress, Sink, is_key
+from meshroom_tasks.storage.base import ObjectInfo, PostForm, Progress, Sink, is_key
 
 _CHUNK = 1 << 20
 _INCOMING = ".incoming"
@@ -99,6 +99,11 @@ class LocalStorage:
         for path in _files_below(folder):
             yield path.relative_to(self.root).as_posix()
 
+    def sizes(self, prefix: str) -> Iterator[tuple[str, int]]:
+        for key in self.list(prefix):
+            if (found := self.stat(key)) is not None:
+                yield key, found.size
+
     def delete(self, key: str) -> None:
         if is_key(key):
             with suppress(ObjectMissing), _reading(key):
@@ -116,6 +121,9 @@ class LocalStorage:
     def url(
         self, key: str, *, seconds: int, media_type: str | None = None, disposition: str | None = None
     ) -> str | None:
+        return None
+
+    def post_form(self, key: str, *, size: int, seconds: int) -> PostForm | None:
         return None
 
     def check(self) -> None:

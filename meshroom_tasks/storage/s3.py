@@ -20,7 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from meshroom_tasks.errors import DiskFull, ObjectMissing, StorageUnavailable
 from meshroom_tasks.settings import Settings
-from meshroom_tasks.storage.base import ObjectInfo, Progress, Sink, is_key
+from meshroom_tasks.storage.base import ObjectInfo, PostForm, Progress, Sink, is_key
 from meshroom_tasks.storage.s3_calls import S3Calls, code_of, translated
 from meshroom_tasks.storage.s3_download import Download, read_body
 from meshroom_tasks.storage.s3_upload import Upload
@@ -29,9 +29,10 @@ _BLOCK = 1 << 20
 _BATCH = 1000
 _PROBE = ".probe"
 _PROBE_PATIENCE = 0.0
+_NO_BUCKET = ("404", "NoSuchBucket")
 _OURS_ALREADY = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
-_READABLE_BY_ANY_PAGE = {
-    "CORSRules": [{"AllowedMethods": ["GET", "HEAD"], "AllowedOrigins": ["*"], "AllowedHeaders": ["*"]}]
+_OPEN_TO_ANY_PAGE = {  # What it may do there is said by the address, or form, that it was given.
+    "CORSRules": [{"AllowedMethods": ["GET", "HEAD", "POST"], "AllowedOrigins": ["*"], "AllowedHeaders": ["*"]}]
 }
 
 
@@ -48,6 +49,7 @@ class S3Storage:
         self._signs = settings.aws_presigned_urls
         self._public = S3Calls(settings, bucket, patience=patience, endpoint=public)
         self._region = settings.aws_region
+        self._bucket_is_there = False
 
     def put_file(
         self,
@@ -107,13 +109,17 @@ class S3Storage:
         return ObjectInfo(int(found["ContentLength"]), found["LastModified"].astimezone(UTC))
 
     def list(self, prefix: str = "") -> Iterator[str]:
+        for key, _ in self.sizes(prefix):
+            yield key
+
+    def sizes(self, prefix: str) -> Iterator[tuple[str, int]]:
         prefix = prefix.strip("/")
         if prefix and not is_key(prefix):
             raise _no_key(prefix)
         for found in self._pages("list_objects_v2", "Contents", f"{self._prefix}{prefix}/" if prefix else self._prefix):
             key = str(found["Key"]).removeprefix(self._prefix)
             if is_key(key):
-                yield key
+                yield key, int(found["Size"])
 
     def delete(self, key: str) -> None:
         if is_key(key):
@@ -150,6 +156,23 @@ class S3Storage:
         except BotoCoreError as error:
             raise translated(error, self.bucket) from error
         return address
+
+    def post_form(self, key: str, *, size: int, seconds: int) -> PostForm | None:
+        if not self._signs:
+            return None
+        if not is_key(key):
+            raise _no_key(key)
+        self._require_bucket()
+        try:
+            form = self._public.client.generate_presigned_post(
+                self.bucket,
+                self._prefix + key,
+                Conditions=[["content-length-range", size, size]],
+                ExpiresIn=seconds,
+            )
+        except BotoCoreError as error:
+            raise translated(error, self.bucket) from error
+        return PostForm(form["url"], form["fields"])
 
     def check(self) -> None:
         """Write and delete an object that `list` does not show, without patience."""
@@ -206,6 +229,18 @@ class S3Storage:
                 return
             following = _following(page)
 
+    def _require_bucket(self) -> None:
+        """For those who write without us."""
+        if self._bucket_is_there:
+            return
+        try:
+            self._calls("head_bucket")
+        except StorageUnavailable as error:
+            if error.context.get("cause") not in _NO_BUCKET:
+                raise
+            self._make_bucket()
+        self._bucket_is_there = True
+
     def _make_bucket(self) -> None:
         place = {"CreateBucketConfiguration": {"LocationConstraint": self._region}} if self._is_elsewhere() else {}
         try:
@@ -222,7 +257,7 @@ class S3Storage:
         except BotoCoreError as error:
             raise translated(error, self.bucket) from error
         with suppress(ClientError, BotoCoreError):  # Not every server knows it; some allow all pages anyhow.
-            self._calls.once("put_bucket_cors", CORSConfiguration=_READABLE_BY_ANY_PAGE)
+            self._calls.once("put_bucket_cors", CORSConfiguration=_OPEN_TO_ANY_PAGE)
 
     def _is_elsewhere(self) -> bool:
         return self._region not in ("", "us-east-1")

@@ -4,7 +4,8 @@ import io
 import struct
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image
 from meshroom_tasks.egress import Egress, guarded_session
 from meshroom_tasks.errors import ServiceError
 from meshroom_tasks.ingest import Ingested, IngestLimits, ingest_photos
+from meshroom_tasks.jobs.uploads import Upload, UploadFile
 from meshroom_tasks.storage import LocalStorage
 from tests.loopback import Site, serving
 
@@ -55,6 +57,7 @@ class Ingest:
     limits: IngestLimits = field(default_factory=IngestLimits)
     progress: list[float] = field(default_factory=list)
     stop: Callable[[], ServiceError | None] = lambda: None
+    uploads: dict[str, Upload] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.storage = LocalStorage(self.folder / "storage")
@@ -69,6 +72,16 @@ class Ingest:
             urls.append(self.site.url(path))
         return urls
 
+    def upload(self, files: dict[str, bytes], **announced: object) -> str:
+        """An upload with these files, which have arrived; returns its URL."""
+        upload_id = f"{len(self.uploads):032x}"
+        told = [replace(UploadFile(name, len(body)), **announced) for name, body in files.items()]  # type: ignore[arg-type]
+        now = datetime.now(UTC)
+        upload = self.uploads[upload_id] = Upload(upload_id, "default", now, now, tuple(told))
+        for number, body in enumerate(files.values()):
+            self.storage.put_bytes(upload.key(number), body)
+        return f"upload://{upload_id}"
+
     def __call__(self, urls: list[str]) -> Ingested:
         return ingest_photos(
             urls,
@@ -78,6 +91,7 @@ class Ingest:
             scratch=self.scratch,
             progress=self.progress.append,
             stop=self.stop,
+            uploads=self.uploads,
         )
 
 

@@ -73,6 +73,12 @@ class StorageContract:
         assert sum(moved_in) == sum(moved_out) == len(content)
         assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["in", "out"]
 
+    def test_sizes_are_told_with_the_keys(self, storage: Storage) -> None:
+        assert list(storage.sizes("uploads/a")) == []
+        for key, size in (("uploads/a/00001", 5), ("uploads/a/00000", 7), ("uploads/ab/00000", 1)):
+            storage.put_bytes(key, b"x" * size)
+        assert list(storage.sizes("uploads/a")) == [("uploads/a/00000", 7), ("uploads/a/00001", 5)]
+
     def test_empty_object(self, storage: Storage) -> None:
         storage.put_bytes("empty", b"")
         assert storage.get_bytes("empty") == b""

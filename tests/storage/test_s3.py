@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 import traceback
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -39,6 +40,40 @@ def storage(settings: Settings) -> Storage:
 
 class TestS3Storage(StorageContract):
     pass
+
+
+def test_a_form_takes_one_object_of_one_size(storage: Storage) -> None:
+    form = storage.post_form("uploads/x/00000", size=10, seconds=60)
+    assert form is not None
+
+    def post(size: int, **changes: str) -> requests.Response:
+        return requests.post(
+            form.url, data={**form.fields, **changes}, files={"file": ("1.jpg", b"x" * size)}, timeout=60
+        )
+
+    assert post(9).status_code == post(11).status_code == post(10_000_000).status_code == 400
+    key = form.fields["key"]
+    assert post(10, key=f"{key}1").status_code == 403
+    assert post(10, key="some/prefix/results/1").status_code == 403
+    assert list(storage.list()) == []
+    for _ in range(2):
+        assert post(10).ok
+    assert list(storage.sizes("uploads/x")) == [("uploads/x/00000", 10)]
+    assert key.endswith("uploads/x/00000")
+
+
+def test_a_form_expires(storage: Storage) -> None:
+    form = storage.post_form("uploads/x/00000", size=10, seconds=1)
+    assert form is not None
+    time.sleep(2.5)  # A policy counts whole seconds.
+    answer = requests.post(form.url, data=form.fields, files={"file": ("1.jpg", b"x" * 10)}, timeout=60)
+    assert answer.status_code == 403
+    assert list(storage.list()) == []
+
+
+def test_no_form_where_clients_do_not_reach_the_server(settings: Settings) -> None:
+    storage = open_storage(settings.model_copy(update={"aws_presigned_urls": False}))
+    assert storage.post_form("uploads/x/00000", size=10, seconds=1) is None
 
 
 @pytest.mark.parametrize(

@@ -25,17 +25,18 @@ BODIES = {"requeue_job": {"from_stage": "ingest"}}
 
 @dataclass
 class Mine:
-    """A job of tenant `a` with everything that a job can have, and a client of `a` and of `b` each."""
+    """A job of tenant `a` with everything that a job can have, an upload, and a client of `a` and of `b` each."""
 
     site: Site
     job_id: str
     delivery_id: str
+    upload_id: str
     a: FlaskClient
     b: FlaskClient
 
     def rows(self) -> list[object]:
         with self.site.store.database.snapshot() as connection:
-            found = (tables.job, tables.step, tables.delivery, tables.outbox)
+            found = (tables.job, tables.step, tables.delivery, tables.outbox, tables.upload)
             return [connection.execute(sa.select(table)).all() for table in found]
 
 
@@ -48,7 +49,8 @@ def mine(site: Site) -> Mine:
     site.finish(job_id, {"texturedMesh.obj": b"o"})
     site.storage.put_bytes(log_key(job_id, "ingest", 0), b"a line\n")
     (delivery,) = site.store.deliveries(job_id)
-    return Mine(site, job_id, delivery.id, a, b)
+    upload = a.post("/api/v1/uploads", json={"files": [{"name": "1.jpg", "size": 1}]}).get_json()
+    return Mine(site, job_id, delivery.id, upload["upload_id"], a, b)
 
 
 def routes_with_ids(site: Site) -> Iterator[tuple[str, Rule]]:
@@ -61,6 +63,7 @@ def routes_with_ids(site: Site) -> Iterator[tuple[str, Rule]]:
 
 def ask(mine: Mine, client: FlaskClient, method: str, rule: Rule, job_id: str) -> TestResponse:
     values = {"job_id": job_id, "delivery_id": mine.delivery_id, "name": "texturedMesh.obj", "stage": "ingest"}
+    values |= {"upload_id": mine.upload_id if job_id == mine.job_id else "0" * 32, "number": "0"}
     assert rule.arguments <= set(values), f"say here what {rule.rule} names, of tenant a"
     adapter = mine.site.app.url_map.bind("localhost")
     path = adapter.build(rule.endpoint, {name: values[name] for name in rule.arguments}, method=method)
@@ -88,6 +91,14 @@ def test_the_owner_finds_all_of_it(mine: Mine) -> None:
             answer = ask(mine, mine.a, method, rule, mine.job_id)
             assert answer.status_code == 200, rule.rule
             answer.close()
+
+
+def test_nobody_takes_the_photos_of_another(mine: Mine) -> None:
+    for url in (f"upload://{mine.upload_id}", f"upload://{mine.upload_id}/1.jpg"):
+        answer = mine.b.post("/api/v1/reconstruct", json={"image_urls": [*IMAGES, url]})
+        assert_problem(answer, 422, "upload_unknown", "/image_urls/3")
+        own = mine.a.post("/api/v1/reconstruct", json={"image_urls": [*IMAGES, url]})
+        assert_problem(own, 422, "upload_incomplete", "/image_urls/3")
 
 
 def test_what_is_open_needs_the_id_and_no_key(mine: Mine) -> None:

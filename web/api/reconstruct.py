@@ -33,7 +33,7 @@ def reconstruct(body: Reconstruction) -> tuple[Accepted, int, dict[str, str]]:
     answer of the first one, and no second job.
     """
     parts = services()
-    new = new_job(body, parts.settings, parts.pipelines, current_request_id())
+    new = new_job(body, parts, current_request_id())
     submitted = own_jobs().submit_once(new)
     parts.announce()
     headers = {"Location": presenters.job_path(submitted.job_id), "Retry-After": _POLL_SECONDS}

@@ -11,19 +11,21 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from meshroom_tasks.errors import ServiceError, Stopped
 from meshroom_tasks.settings import Settings
 from web import auth, problems
-from web.openapi.parts import DESCRIPTION, IDEMPOTENCY_KEY, WEBHOOK_HEADERS
-from web.schemas import callbacks, requests, responses, workers
+from web.openapi.parts import BODIES, DESCRIPTION, IDEMPOTENCY_KEY, WEBHOOK_HEADERS
+from web.schemas import callbacks, requests, responses, uploads, workers
 
 Document = dict[str, Any]
 
 _REF = "#/components/schemas/"
-_RECEIVED: tuple[type[BaseModel], ...] = (requests.Reconstruction, requests.Requeue)
+_RECEIVED: tuple[type[BaseModel], ...] = (requests.Reconstruction, requests.Requeue, uploads.NewUpload)
 _SENT: tuple[type[BaseModel], ...] = (
     responses.Accepted,
     responses.Job,
     responses.JobPage,
     responses.Deliveries,
     responses.Delivery,
+    uploads.Upload,
+    uploads.UploadedFile,
     responses.PipelineList,
     workers.WorkerList,
     responses.Health,
@@ -64,6 +66,8 @@ def complete(document: Document, settings: Settings, endpoints: Mapping[str, str
     document["components"]["schemas"] = _schemas(settings)
     document["tags"] = list({tag["name"]: tag for tag in document["tags"]}.values())
     document["security"] = [{auth.SCHEME: []}]
+    for (path, method), body in BODIES.items():
+        document["paths"][path][method]["requestBody"] = body
     for path, method, operation in _operations(document):
         _say_parameters(operation)
         _say_security(operation, path, method, endpoints)
@@ -83,7 +87,7 @@ def _schemas(settings: Settings) -> dict[str, Any]:
     _, found = models_json_schema([*received, *sent], ref_template=f"{_REF}{{model}}")
     schemas: dict[str, Any] = found["$defs"]
     images = schemas["Reconstruction"]["properties"]["image_urls"]
-    images.update(minItems=settings.min_images, maxItems=settings.max_images)
+    images.update(minItems=1, maxItems=settings.max_images)
     return dict(sorted(schemas.items()))
 
 
@@ -126,9 +130,9 @@ def _say_errors(operation: dict[str, Any]) -> None:
     if "query" in places or "requestBody" in operation:
         answers.setdefault("422", {"description": "The request is well formed but not acceptable; see `errors`."})
     if "requestBody" in operation:
-        answers.setdefault("400", {"description": "The body is not JSON."})
-        answers.setdefault("413", {"description": "The body is larger than 1 MB."})
-        answers.setdefault("415", {"description": "The body is not declared as JSON."})
+        answers.setdefault("400", {"description": "The body is malformed."})
+        answers.setdefault("413", {"description": "The body is too large: JSON has at most 1 MB."})
+        answers.setdefault("415", {"description": "The body is not of a declared media type that is taken here."})
     answers.setdefault("default", {"description": "Any other problem."})
     for status, answer in answers.items():
         if status == "default" or status[0] in "45":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from web.schemas.uploads import NEW_UPLOAD_EXAMPLES
+
 _BYTES: dict[str, Any] = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 _TEXT: dict[str, Any] = {"text/plain": {"schema": {"type": "string"}}}
 
@@ -74,6 +76,27 @@ IDEMPOTENCY_KEY: dict[str, Any] = {
     "description": "Your name for this request: sent again under it, it answers with the same job.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
     "example": "order-4711-model-1",
+}
+
+# Bodies that are no JSON, or not always.
+BODIES: dict[tuple[str, str], dict[str, Any]] = {
+    ("/api/v1/uploads", "post"): {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"$ref": "#/components/schemas/NewUpload"},
+                "examples": NEW_UPLOAD_EXAMPLES,
+            },
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "properties": {"file": {"type": "array", "items": {"type": "string", "format": "binary"}}},
+                    "required": ["file"],
+                }
+            },
+        },
+    },
+    ("/api/v1/uploads/{upload_id}/files/{number}", "put"): {"required": True, "content": _BYTES},
 }
 
 DESCRIPTION = """\

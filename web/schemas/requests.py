@@ -50,8 +50,9 @@ class Camera(Body):
 
 class Reconstruction(Body):
     image_urls: list[str] = Field(
-        description="Addresses (http or https, at most 2,048 characters) of the photos, each of another view of the "
-        "same thing. Addresses inside private networks are refused.",
+        description="Addresses (at most 2,048 characters) of the photos, each of another view of the same thing: http "
+        "or https, where private networks are refused; `upload://<upload id>/<file name>`, or `upload://<upload id>` "
+        "for all files of an upload (see `POST /api/v1/uploads`).",
         json_schema_extra={"items": {"type": "string", "format": "uri", "maxLength": 2048}},
     )
     callback_url: str | None = Field(
@@ -139,6 +140,10 @@ RECONSTRUCTION_EXAMPLES: dict[str, dict[str, Any]] = {
             "callback_url": "https://shop.example.com/hooks/reconstruction",
             "metadata": {"order": 4711},
         },
+    },
+    "uploads": {
+        "summary": "Photos that were uploaded",
+        "value": {"image_urls": ["upload://5f1c0e6a3b6d4f0d9a37c2f0a2d1b8e4"]},
     },
     "everything": {
         "summary": "All that can be set",
