@@ -69,7 +69,7 @@ def test_a_bug_tells_nothing_and_is_logged_under_its_id(
 def test_a_part_that_is_away_is_503_and_says_when_to_come_back(
     site: Site, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(job_id: str) -> None:
+    def fail(job_id: str, **_: object) -> None:
         raise StorageUnavailable("the storage does not answer")
 
     monkeypatch.setattr(site.store, "job", fail)
