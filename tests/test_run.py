@@ -67,7 +67,9 @@ def run(folder: Path, *more: str, **files: str) -> tuple[int, str]:
     (folder / "pytest.ini").write_text("[pytest]\naddopts = -p xdist -p no:cacheprovider\n")
     for name, text in files.items():
         (folder / f"{name}.py").write_text(text)
-    command = [sys.executable, "-m", "tests.run", "-n", "1", "--max-worker-restart", "0", *more]
+    # Tests that run in the background of a shell ignore SIGINT, and what they start would too.
+    python = ["env", "--default-signal=INT", sys.executable]
+    command = [*python, "-m", "tests.run", "-n", "1", "--max-worker-restart", "0", *more]
     # Nothing of the run that this test is part of
     environment = {"PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
