@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from meshroom_tasks.errors import HandoffIncomplete
 from meshroom_tasks.jobs.records import ResultFile, StageView
 from meshroom_tasks.results import report
-from meshroom_tasks.results.cameras import read_cameras
+from meshroom_tasks.results.cameras import RegisteredCamera, read_cameras
 from meshroom_tasks.results.glb import write_glb
-from meshroom_tasks.results.preview import render_preview
 from meshroom_tasks.results.textures import MEDIA_TYPES, texture_size
 from meshroom_tasks.results.wavefront import Material, TexturedMesh, read_mtl, read_obj
 from meshroom_tasks.storage import Progress, Storage
@@ -88,7 +89,7 @@ def publish(inputs: ResultInputs, folder: Path, storage: Storage, *, progress: P
     if "glb" in inputs.outputs:
         write_glb(mesh, materials, texturing, folder / GLB)
         paths.append(folder / GLB)
-    cv2.imwrite(str(folder / PREVIEW), render_preview(mesh, materials, texturing, cameras))
+    cv2.imwrite(str(folder / PREVIEW), _preview(mesh, materials, texturing, cameras))
     document = _report(inputs, mesh, _textures(mesh, materials, texturing))
     (folder / REPORT).write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
@@ -126,6 +127,15 @@ def _textures(mesh: TexturedMesh, materials: Mapping[str, Material], texturing: 
             width, height = texture_size(texturing / texture)
             textures.append({"name": texture, "width": width, "height": height})
     return textures
+
+
+def _preview(
+    mesh: TexturedMesh, materials: Mapping[str, Material], texturing: Path, cameras: Sequence[RegisteredCamera]
+) -> NDArray[np.uint8]:
+    # Here, since it loads numba, of which a worker that computes stages has no use: nearly a second and 115 MB.
+    from meshroom_tasks.results.preview import render_preview
+
+    return render_preview(mesh, materials, texturing, cameras)
 
 
 def _report(inputs: ResultInputs, mesh: TexturedMesh, textures: list[dict[str, Any]]) -> dict[str, Any]:
