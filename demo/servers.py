@@ -23,7 +23,7 @@ class _Photos(SimpleHTTPRequestHandler):
 @contextmanager
 def photo_server(folder: Path) -> Iterator[str]:
     """Offer the files of `folder`; yields `host:port`."""
-    with _running(ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Photos, directory=str(folder)))) as address:
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Photos, directory=str(folder)))) as address:
         yield address
 
 
@@ -66,12 +66,13 @@ class CallbackReceiver:
             def log_message(self, *_: object) -> None:
                 """The demo's own display says what happens."""
 
-        with _running(ThreadingHTTPServer(("127.0.0.1", port), Handler)) as self.host:
+        with serving(ThreadingHTTPServer(("127.0.0.1", port), Handler)) as self.host:
             yield self
 
 
 @contextmanager
-def _running(server: ThreadingHTTPServer) -> Iterator[str]:
+def serving(server: ThreadingHTTPServer) -> Iterator[str]:
+    """Serve in a thread; yields `host:port`."""
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

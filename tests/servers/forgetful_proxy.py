@@ -8,37 +8,28 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
-_BLOCK = 1 << 16
+from tests.servers.proxy import BLOCK, Proxy, hang_up, start
 
 Passes = Callable[[bytes], bool]
 
 
-class ForgetfulProxy:
+class ForgetfulProxy(Proxy):
     """`lose(b"PUT /")` closes the connection on the next answer to a request that begins so."""
 
     def __init__(self, endpoint: str) -> None:
         parts = urlsplit(endpoint)
-        self._server = (parts.hostname or "", parts.port or 80)
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.endpoint = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+        super().__init__(parts.hostname or "", parts.port or 80)
+        self.endpoint = f"http://127.0.0.1:{self.port}"
         self._to_lose: list[bytes] = []
         self.lost = 0
 
     def lose(self, beginning: bytes) -> None:
         self._to_lose.append(beginning)
 
-    def serve(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._listening.accept()
-                server = socket.create_connection(self._server)
-                doomed = threading.Event()
-                for part in ((client, server, self._judge(doomed)), (server, client, self._drop_if(doomed))):
-                    threading.Thread(target=_pump, args=part, daemon=True).start()
-
-    def close(self) -> None:
-        self._listening.shutdown(socket.SHUT_RDWR)
-        self._listening.close()
+    def join(self, client: socket.socket, server: socket.socket) -> None:
+        doomed = threading.Event()
+        start(_pump, client, server, self._judge(doomed))
+        start(_pump, server, client, self._drop_if(doomed))
 
     def _judge(self, doomed: threading.Event) -> Passes:
         def judge(data: bytes) -> bool:
@@ -64,20 +55,12 @@ class ForgetfulProxy:
 
 def _pump(source: socket.socket, target: socket.socket, passes: Passes) -> None:
     with suppress(OSError):
-        while (data := source.recv(_BLOCK)) and passes(data):
+        while (data := source.recv(BLOCK)) and passes(data):
             target.sendall(data)
-    for end in (source, target):
-        with suppress(OSError):
-            end.shutdown(socket.SHUT_RDWR)
+    hang_up(source, target)
 
 
 @contextmanager
 def forgetful_proxy(endpoint: str) -> Iterator[ForgetfulProxy]:
-    proxy = ForgetfulProxy(endpoint)
-    thread = threading.Thread(target=proxy.serve, daemon=True)
-    thread.start()
-    try:
+    with ForgetfulProxy(endpoint).running() as proxy:
         yield proxy
-    finally:
-        proxy.close()
-        thread.join(5)

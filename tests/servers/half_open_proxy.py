@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-_BLOCK = 1 << 16
+from tests.servers.proxy import BLOCK, Proxy, hang_up, start
 
 
 class _Connection:
@@ -19,7 +19,7 @@ class _Connection:
 
     def pump(self, source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):
-            while data := source.recv(_BLOCK):
+            while data := source.recv(BLOCK):
                 if self.silent:
                     self.swallowed += len(data)
                 else:
@@ -29,38 +29,25 @@ class _Connection:
 
     def close(self) -> None:
         self.closed = True
-        for end in self.ends:
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
+        hang_up(*self.ends)
 
 
-class HalfOpenProxy:
+class HalfOpenProxy(Proxy):
     """`silence()` cuts all connections of the moment in this way; later ones work."""
 
     def __init__(self, port: int) -> None:
-        self._server = ("127.0.0.1", port)
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._listening.getsockname()[1])
+        super().__init__("127.0.0.1", port)
         self._connections: list[_Connection] = []
         self._changing = threading.Lock()
         self.accepted = 0
 
-    def serve(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._listening.accept()
-                try:
-                    server = socket.create_connection(self._server, timeout=5)
-                    server.settimeout(None)
-                except OSError:
-                    client.close()
-                    continue
-                connection = _Connection(client, server)
-                with self._changing:
-                    self._connections.append(connection)
-                    self.accepted += 1
-                for ends in ((client, server), (server, client)):
-                    threading.Thread(target=connection.pump, args=ends, daemon=True).start()
+    def join(self, client: socket.socket, server: socket.socket) -> None:
+        connection = _Connection(client, server)
+        with self._changing:
+            self._connections.append(connection)
+            self.accepted += 1
+        for ends in ((client, server), (server, client)):
+            start(connection.pump, *ends)
 
     def silence(self) -> int:
         """How many open connections are silent from now on."""
@@ -83,20 +70,12 @@ class HalfOpenProxy:
             return sum(connection.swallowed for connection in self._connections)
 
     def close(self) -> None:
-        with suppress(OSError):
-            self._listening.shutdown(socket.SHUT_RDWR)
-        self._listening.close()
+        super().close()
         for connection in self._connections:
             connection.close()
 
 
 @contextmanager
 def half_open_proxy(port: int) -> Iterator[HalfOpenProxy]:
-    proxy = HalfOpenProxy(port)
-    thread = threading.Thread(target=proxy.serve, daemon=True)
-    thread.start()
-    try:
+    with HalfOpenProxy(port).running() as proxy:
         yield proxy
-    finally:
-        proxy.close()
-        thread.join(5)

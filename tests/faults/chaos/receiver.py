@@ -12,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from demo.servers import serving
+
 
 @dataclass(frozen=True)
 class Callback:
@@ -67,13 +69,5 @@ class Receiver:
             def log_message(self, *_: object) -> None:
                 pass
 
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.host = f"127.0.0.1:{server.server_address[1]}"
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
+        with serving(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as self.host:
             yield self
-        finally:
-            server.shutdown()
-            server.server_close()
-            thread.join()
