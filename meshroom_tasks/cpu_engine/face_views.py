@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from meshroom_tasks.cpu_engine.masks import Mask, shrunk
 from meshroom_tasks.cpu_engine.mesh import Faces, Vertices, face_normals
 from meshroom_tasks.cpu_engine.scene import Camera
 from meshroom_tasks.raster import rasterise
@@ -16,6 +17,8 @@ from meshroom_tasks.raster import rasterise
 Image = NDArray[np.uint8]
 LoadImage = Callable[[int], Image]
 """Gives the undistorted BGR image (height, width, 3) of a camera by its index."""
+LoadMask = Callable[[int], Mask | None]
+"""Gives the mask of a camera's image, see masks.py."""
 
 UNSEEN = -1
 _MARGIN = 2.0
@@ -51,11 +54,13 @@ def face_views(
     count: int,
     max_angle: float,
     on_view: Callable[[int], None] = lambda view: None,
+    load_mask: LoadMask = lambda view: None,
 ) -> FaceViews:
     """The `count` photos in which each face is largest, of those that see it whole.
 
     A photo sees a face when its corners and its middle lie inside the image and at the depth of the z-buffer, and the
-    face's normal is within `max_angle` degrees of the direction to the camera. `on_view` is called after each photo.
+    face's normal is within `max_angle` degrees of the direction to the camera, and no masked pixel is near them.
+    `on_view` is called after each photo.
     """
     normals, _ = face_normals(vertices, faces)
     middles = vertices[faces].mean(axis=1)
@@ -69,6 +74,8 @@ def face_views(
         pixels, depth = camera.project(vertices)
         _, surface = rasterise(pixels[faces], depth[faces], (camera.height, camera.width))
         front = nearest_around(surface)
+        if (mask := load_mask(index)) is not None:
+            front[~shrunk(mask, int(_MARGIN))] = 0  # As if something stood right before the camera.
         seen = visible(camera, pixels, depth, front)[faces].all(axis=1)
         towards = camera.centre - middles
         cosine = np.einsum("ij,ij->i", towards, normals) / np.linalg.norm(towards, axis=1)

@@ -25,6 +25,11 @@ class Features:
     def __len__(self) -> int:
         return len(self.keypoints)
 
+    def select(self, chosen: NDArray[np.bool_], most: int) -> Features:
+        """The first `most` of those that are chosen (N,)."""
+        rows = np.nonzero(chosen)[0][:most]
+        return Features(self.keypoints[rows], self.descriptors[rows])
+
 
 def features_path(folder: Path, view_id: int, describer: str) -> Path:
     return folder / f"{view_id}.{describer}.npz"

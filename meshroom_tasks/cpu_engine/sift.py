@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshroom_tasks.cpu_engine.features import Features
+from meshroom_tasks.cpu_engine.masks import Mask, counts_at
 
 _BYTES_PER_PIXEL = 4 * 4 * 11 * 4 / 3
 """Of SIFT's scale space: 4 bytes, on twice the side, 6 blurred and 5 difference images, all octaves."""
@@ -33,12 +35,27 @@ class Extraction:
         return width * height * shrink**2 * _BYTES_PER_PIXEL
 
 
+Extract = Callable[[NDArray[np.uint8], Extraction], Features]
+
+_LEAST_SHARE = 0.1
+"""Of a photo that counts: no more than ten times the features are looked for."""
+
+
 def read_grey(path: Path) -> NDArray[np.uint8]:
     """A photo as grey values (height, width) in the sensor's orientation. Raises ValueError when it cannot be read."""
     image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
     if image is None:
         raise ValueError(f"cannot read {path.name}")
     return np.asarray(image, np.uint8)
+
+
+def extract_unmasked(extract: Extract, image: NDArray[np.uint8], mask: Mask | None, extraction: Extraction) -> Features:
+    """Features on pixels that count. More are looked for, so that those which lie on others do not crowd them out."""
+    if mask is None:
+        return extract(image, extraction)
+    share = max(float(mask.mean()), _LEAST_SHARE)
+    found = extract(image, replace(extraction, count=math.ceil(extraction.count / share)))
+    return found.select(counts_at(mask, found.keypoints[:, :2]), extraction.count)
 
 
 def extract_sift(image: NDArray[np.uint8], extraction: Extraction) -> Features:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from meshroom_tasks.cpu_engine.atlas import plan_layout
 from meshroom_tasks.cpu_engine.baking import Texture, bake
 from meshroom_tasks.cpu_engine.charts import make_charts
-from meshroom_tasks.cpu_engine.face_views import UNSEEN, LoadImage, face_views
+from meshroom_tasks.cpu_engine.face_views import UNSEEN, LoadImage, LoadMask, face_views
 from meshroom_tasks.cpu_engine.labelling import consistent_views, exposure_gains, label_faces
 from meshroom_tasks.cpu_engine.mesh import Faces, Vertices, adjacent_faces
 from meshroom_tasks.cpu_engine.scene import Camera
@@ -54,6 +54,7 @@ def texture_mesh(
     load: LoadImage,
     options: TextureOptions,
     progress: Callable[[int, int, str], None],
+    load_mask: LoadMask = lambda view: None,
 ) -> TexturedMesh:
     """Choose a photo for each face, level the seams, lay out the charts and bake them."""
     total = 2 * len(cameras) + 2
@@ -65,6 +66,7 @@ def texture_mesh(
         options.photos_a_face,
         options.max_angle,
         lambda view: progress(view + 1, total, "photo projected"),
+        load_mask,
     )
     gains = np.ones((len(cameras), 3), np.float32)
     if options.level_exposure:

@@ -26,10 +26,11 @@ class DepthMap(Node):
 
     Each photo is matched against partners that share many landmarks under a good angle. A coarse depth comes from a
     plane sweep and semi-global aggregation, the final one from a fine search about it at full size. Pixels whose match
-    is poor get no depth. Sources: see plane_sweep.py, semi_global.py, partners.py.
+    is poor get no depth, nor do transparent ones. Sources: see plane_sweep.py, semi_global.py, partners.py.
     """
 
     node_type = "DepthMap"
+    version = "1.1"
     block_size = 12
     attributes = (
         File("input", "Scene from StructureFromMotion."),
@@ -80,6 +81,7 @@ class DepthMap(Node):
 
         from meshroom_tasks.cpu_engine.depth_maps import DepthMap as Map
         from meshroom_tasks.cpu_engine.depth_maps import write_depth_map
+        from meshroom_tasks.cpu_engine.masks import read_mask, resized
         from meshroom_tasks.cpu_engine.partners import depth_range, stereo_partners
         from meshroom_tasks.cpu_engine.scene import read_scene
 
@@ -104,6 +106,9 @@ class DepthMap(Node):
             reference = picture(view)
             depth, score = estimate_depth(reference, [picture(p) for p in partners[view]], *bounds, sgm, refine)
             depth[score < _LEAST_SCORE] = 0
+            mask = read_mask(chunk.path("imagesFolder") / f"{camera.view_id}.png")
+            if mask is not None:
+                depth[~resized(mask, reference.camera.width, reference.camera.height)] = 0
             write_depth_map(chunk.folder, Map(reference.camera, depth, score))
             return f"{camera.photo}: depth for {(depth > 0).mean():.0%} of the pixels, {len(partners[view])} partners"
 

@@ -34,9 +34,10 @@ def describer_types(doc: str) -> ChoiceList:
 
 
 class FeatureExtraction(Node):
-    """Write `<viewId>.<describer>.npz` for each view of the chunk."""
+    """Write `<viewId>.<describer>.npz` for each view of the chunk. Transparent pixels give no features."""
 
     node_type = "FeatureExtraction"
+    version = "1.1"
     block_size = 40
     attributes = (
         File("input", "Views (cameraInit.sfm)."),
@@ -61,6 +62,7 @@ class FeatureExtraction(Node):
 
         from meshroom_tasks.cpu_engine import sift
         from meshroom_tasks.cpu_engine.features import features_path, write_features
+        from meshroom_tasks.cpu_engine.masks import read_mask
         from meshroom_tasks.cpu_engine.sfm_data import View, read_sfm
 
         (describer,) = chunk.attributes["describerTypes"]
@@ -71,7 +73,7 @@ class FeatureExtraction(Node):
         views = [read_sfm(chunk.path("input"))[index] for index in chunk.views]
 
         def work(view: View) -> tuple[View, int]:
-            found = extract(sift.read_grey(view.path), extraction)
+            found = sift.extract_unmasked(extract, sift.read_grey(view.path), read_mask(view.path), extraction)
             write_features(features_path(chunk.folder, view.view_id, describer), found)
             return view, len(found)
 

@@ -13,6 +13,7 @@ class PrepareDenseScene(Node):
     """Write `<viewId>.png` (or jpg) for each registered view of the chunk: an image of exactly the scene's camera."""
 
     node_type = "PrepareDenseScene"
+    version = "1.1"
     block_size = 40
     attributes = (
         File("input", "Cameras (scene.json)."),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from meshroom_tasks.cpu_engine.attributes import BoolParam, ChoiceParam, File, FloatParam, Group, IntParam
@@ -12,6 +13,7 @@ from meshroom_tasks.cpu_engine.node import Node, NodeChunk, NodeError
 
 if TYPE_CHECKING:
     from meshroom_tasks.cpu_engine.face_views import Image
+    from meshroom_tasks.cpu_engine.masks import Mask
 
 PHOTOS_A_FACE = 8
 """Photos that a face can be coloured from, and that vote on its colour."""
@@ -37,12 +39,13 @@ class Off(BoolParam):
 class Texturing(Node):
     """A textured OBJ: each face gets the photo that shows it best, in large patches, levelled at their seams.
 
-    Photos that disagree with the others about a face's colour are left out there. A patch's texture coordinates are
-    its place in the photo, so the texture holds the photo's own pixels; it is never finer than they are. Sources: see
-    labelling.py, seam_levelling.py, charts.py.
+    Photos that disagree with the others about a face's colour are left out there. Transparent pixels colour nothing.
+    A patch's texture coordinates are its place in the photo, so the texture holds the photo's own pixels; it is never
+    finer than they are. Sources: see labelling.py, seam_levelling.py, charts.py.
     """
 
     node_type = "Texturing"
+    version = "1.1"
     sized_by_views = False
     attributes = (
         File("input", "Scene with the cameras, beside Meshing's cloud."),
@@ -123,6 +126,7 @@ class Texturing(Node):
         import cv2
         import numpy as np
 
+        from meshroom_tasks.cpu_engine.masks import read_mask
         from meshroom_tasks.cpu_engine.mesh_files import read_mesh_file, write_mesh_file
         from meshroom_tasks.cpu_engine.normal_map import normal_map
         from meshroom_tasks.cpu_engine.obj import write_obj
@@ -143,12 +147,24 @@ class Texturing(Node):
             return
         images = chunk.path("imagesFolder")
 
-        def load(view: int) -> Image:
+        def missing(view: int) -> NodeError:
             camera = scene.cameras[view]
-            image = cv2.imread(str(images / f"{camera.view_id}.png"), cv2.IMREAD_COLOR)
+            return NodeError(f"Undistorted image of {camera.photo} is missing: {camera.view_id}.png")
+
+        def path_of(view: int) -> Path:
+            return images / f"{scene.cameras[view].view_id}.png"
+
+        def load(view: int) -> Image:
+            image = cv2.imread(str(path_of(view)), cv2.IMREAD_COLOR)
             if image is None:
-                raise NodeError(f"Undistorted image of {camera.photo} is missing: {camera.view_id}.png")
+                raise missing(view)
             return np.asarray(image, np.uint8)
+
+        def load_mask(view: int) -> Mask | None:
+            try:
+                return read_mask(path_of(view))
+            except ValueError as error:
+                raise missing(view) from error
 
         options = TextureOptions(
             max_side=values["textureSide"],
@@ -160,7 +176,7 @@ class Texturing(Node):
             level_exposure=values["correctEV"],
             fill_unseen=values["fillHoles"],
         )
-        result = texture_mesh(vertices, faces, scene.cameras, load, options, chunk.progress)
+        result = texture_mesh(vertices, faces, scene.cameras, load, options, chunk.progress, load_mask)
         name = f"texture_1001.{values['colorMapping']['colorMappingFileType']}"
         # Level 3 of PNG: a tenth larger than the default, three times as fast.
         quality = [cv2.IMWRITE_PNG_COMPRESSION, 3, cv2.IMWRITE_JPEG_QUALITY, 95]
