@@ -15,7 +15,7 @@ from meshroom_tasks.jobs.store import JobStore, open_store
 from meshroom_tasks.pipeline_folders import PipelineShelf
 from meshroom_tasks.pipelines import Pipelines
 from meshroom_tasks.settings import Settings, current_settings, python_path
-from meshroom_tasks.storage import Storage, open_storage
+from meshroom_tasks.storage import ClientPhotos, Storage, open_client_photos, open_storage
 
 _PHOTO_REDIRECTS = 3
 
@@ -54,6 +54,10 @@ class Service:
     @cached_property
     def photo_session(self) -> requests.Session:
         return guarded_session(Egress.to(self.settings.image_private_hosts), max_redirects=_PHOTO_REDIRECTS)
+
+    @cached_property
+    def client_photos(self) -> ClientPhotos | None:
+        return open_client_photos(self.settings)
 
     @cached_property
     def callback_session(self) -> requests.Session:

@@ -14,7 +14,7 @@ import sys
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
@@ -41,7 +41,7 @@ _CONFIG_PATHS = {
 }
 
 
-_LISTS = ("worker_queues", "image_private_hosts", "callback_private_hosts", "callback_schedule")
+_LISTS = ("worker_queues", "image_private_hosts", "image_buckets", "callback_private_hosts", "callback_schedule")
 
 
 class _ConfigFileSource(PydanticBaseSettingsSource):
@@ -174,6 +174,8 @@ class Settings(BaseSettings):
 
     # Ingest
     image_private_hosts: CommaSeparated = ()
+    image_buckets: CommaSeparated = ()
+    """Buckets of the S3 server that requests of any tenant may name photos in, as `s3://bucket/key`."""
     max_images: int = 500
     min_images: int = 3
     max_image_bytes: int = 100_000_000
@@ -249,6 +251,12 @@ class Settings(BaseSettings):
         if self.storage_url:
             return self.storage_url
         return f"s3://{self.aws_bucket_name}" if self.aws_endpoint_url else (self.data_dir / "storage").as_uri()
+
+    @property
+    def photo_buckets(self) -> frozenset[str]:
+        """Where requests may name photos: never the bucket of our own objects, which are everybody's."""
+        own = urlsplit(self.storage)
+        return frozenset(self.image_buckets) - ({own.netloc} if own.scheme == "s3" else set())
 
     @property
     def workspace(self) -> Path:

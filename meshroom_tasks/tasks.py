@@ -75,6 +75,7 @@ def ingest(service: Service, holding: Holding) -> None:
             progress=holding.progress,
             stop=holding.stop_reason,
             uploads=service.store.uploads_of(work.job_id),
+            client_photos=service.client_photos,
         )
     service.store.finish_ingest(work, ingested.photos, ingested.photos_digest, ingested.warnings, ingested.given)
 

@@ -6,9 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from meshroom_tasks.egress import Egress, check_url
-from meshroom_tasks.errors import NotFound, RequestRefused, TooFewImages, UploadIncomplete, UploadUnknown
+from meshroom_tasks.errors import (
+    AddressNotAllowed,
+    NotFound,
+    RequestRefused,
+    TooFewImages,
+    UploadIncomplete,
+    UploadUnknown,
+)
 from meshroom_tasks.jobs.uploads import Upload, UploadFile
-from meshroom_tasks.photo_urls import UploadUrl, parse_photo_url
+from meshroom_tasks.photo_urls import ObjectUrl, UploadUrl, parse_photo_url
 from meshroom_tasks.uploads import arrived
 from web.auth import caller
 from web.pipeline_checks import Found
@@ -53,6 +60,11 @@ class PhotoChecks:
             files = self._files(named)
             self.open_ended |= any(file.is_zip for file in files)
             self.count += sum(not file.is_zip for file in files)
+        elif isinstance(named, ObjectUrl):
+            if named.bucket not in self.parts.settings.photo_buckets:
+                raise AddressNotAllowed
+            self.open_ended |= named.is_prefix
+            self.count += not named.is_prefix
         else:
             check_url(url, egress)
             self.count += 1

@@ -22,7 +22,7 @@ from meshroom_tasks.ingest.stored import digest_of, store_photos
 from meshroom_tasks.ingest.threads import Stop, completed
 from meshroom_tasks.jobs.records import Photo
 from meshroom_tasks.jobs.uploads import Upload
-from meshroom_tasks.storage.base import Storage
+from meshroom_tasks.storage.base import ClientPhotos, Storage
 
 _ENOUGH_BAD = 20
 """Where bad photos fail the job, the rest is not tried after so many: dead servers take minutes each."""
@@ -77,11 +77,13 @@ def ingest_photos(
     progress: Callable[[float], None],
     stop: Stop,
     uploads: Mapping[str, Upload] = NO_UPLOADS,
+    client_photos: ClientPhotos | None = None,
 ) -> Ingested:
     """Fetch the photos, check each, drop repeats, and put them in storage.
 
-    `session` is a guarded one. `uploads`: those that the job may read, by id. `scratch` holds the files meanwhile.
-    `progress` gets 0 to 1. `stop` is asked several times a second for a reason to stop, which is raised then.
+    `session` is a guarded one. `uploads`: those that the job may read, by id. `client_photos`: where `s3://` leads;
+    None: nowhere. `scratch` holds the files meanwhile. `progress` gets 0 to 1. `stop` is asked several times a second
+    for a reason to stop, which is raised then.
 
     A bad photo raises its error (a PhotoError or RequestRefused), with all bad ones in the context as
     `images: [{index, name, code, reason}]` (a name where the URL does not say it), unless `limits.skip_bad_images`.
@@ -93,7 +95,8 @@ def ingest_photos(
     budget = ByteBudget(limits.max_job_bytes)
     with tempfile.TemporaryDirectory(prefix="ingest-", dir=scratch) as name, ExitStack() as files:
         folder = Path(name)
-        places = Sources(Downloader(session, limits, budget), storage, limits, budget, folder, uploads, files)
+        downloader = Downloader(session, limits, budget)
+        places = Sources(downloader, storage, client_photos, limits, budget, folder, uploads, files)
         sources = places.find(urls, stop)
         given = len(sources)
         _check_count(given, limits)

@@ -1,4 +1,4 @@
-"""From `image_urls` to single photos: each an address, a file of an upload, or a file in a ZIP."""
+"""From `image_urls` to single photos: addresses, files of uploads, files in ZIPs, objects in buckets of clients."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 from zipfile import ZipInfo
 
 from meshroom_tasks.errors import (
+    AddressNotAllowed,
     ImageTooLarge,
+    ImageUnreachable,
     ObjectMissing,
     PhotoError,
     RequestRefused,
@@ -22,13 +25,16 @@ from meshroom_tasks.errors import (
 )
 from meshroom_tasks.ingest.copying import ByteBudget, Copier, Downloaded
 from meshroom_tasks.ingest.download import Downloader
-from meshroom_tasks.ingest.folders import ignored
+from meshroom_tasks.ingest.folders import ignored, is_litter, is_photo_name
 from meshroom_tasks.ingest.limits import IngestLimits
 from meshroom_tasks.ingest.threads import Stop, completed
 from meshroom_tasks.ingest.zips import PhotoZip, opened_zip
 from meshroom_tasks.jobs.uploads import Upload, UploadFile
-from meshroom_tasks.photo_urls import UploadUrl, parse_photo_url
-from meshroom_tasks.storage.base import Storage
+from meshroom_tasks.photo_urls import ObjectUrl, UploadUrl, parse_photo_url
+from meshroom_tasks.storage.base import ClientPhotos, Storage
+
+_MOST_OBJECTS = 10_000
+"""Below one prefix, photos or not."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,7 @@ class Sources:
 
     downloader: Downloader
     storage: Storage
+    client_photos: ClientPhotos | None
     limits: IngestLimits
     budget: ByteBudget
     folder: Path
@@ -84,6 +91,8 @@ class Sources:
             named = parse_photo_url(url)
             if isinstance(named, UploadUrl):
                 return index, list(self._of_upload(index, named))
+            if isinstance(named, ObjectUrl):
+                return index, list(self._of_bucket(index, named))
         except (PhotoError, RequestRefused) as error:
             reason = error.message.rstrip(".")
             told = {"index": index, "code": error.code, "reason": reason}
@@ -117,6 +126,27 @@ class Sources:
         self.warnings += ignored([f"{file.name}/{name}" for name in archive.others])
         for entry in archive.photos:
             yield Source(index, partial(self._unpacked, archive, entry), f"{file.name}/{entry.filename}")
+
+    def _of_bucket(self, index: int, named: ObjectUrl) -> Iterator[Source]:
+        if self.client_photos is None:
+            raise AddressNotAllowed
+        if not named.is_prefix:
+            yield Source(index, partial(self._of_client, self.client_photos, named.bucket, named.key))
+            return
+        keys = list(islice(self.client_photos.keys(named.bucket, named.key), _MOST_OBJECTS + 1))
+        if len(keys) > _MOST_OBJECTS:
+            raise RequestRefused(f"there are more than {_MOST_OBJECTS:,} objects below it; name a longer prefix")
+        names = {key: key.removeprefix(named.key) for key in keys if not is_litter(key.removeprefix(named.key))}
+        chosen = {key: name for key, name in names.items() if is_photo_name(name)}
+        if not chosen:
+            raise ImageUnreachable("there are no photos below it")
+        self.warnings += ignored([name for key, name in names.items() if key not in chosen])
+        for key, name in chosen.items():
+            yield Source(index, partial(self._of_client, self.client_photos, named.bucket, key), name)
+
+    def _of_client(self, photos: ClientPhotos, bucket: str, key: str, path: Path) -> Downloaded:
+        with closing(photos.open(bucket, key)) as stream:
+            return self.photo_copier.copy(stream, path, self.limits.max_image_bytes, self.budget)
 
     def _uploaded(self, key: str, file: UploadFile, path: Path) -> Downloaded:
         with self._reading(key) as stream:

@@ -7,10 +7,21 @@ from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from meshroom_tasks.settings import Settings
-from meshroom_tasks.storage.base import ObjectInfo, PostForm, Progress, Sink, Storage, is_key
+from meshroom_tasks.storage.base import ClientPhotos, ObjectInfo, PostForm, Progress, Sink, Storage, is_key
 from meshroom_tasks.storage.local import LocalStorage
 
-__all__ = ["LocalStorage", "ObjectInfo", "PostForm", "Progress", "Sink", "Storage", "is_key", "open_storage"]
+__all__ = [
+    "ClientPhotos",
+    "LocalStorage",
+    "ObjectInfo",
+    "PostForm",
+    "Progress",
+    "Sink",
+    "Storage",
+    "is_key",
+    "open_client_photos",
+    "open_storage",
+]
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
@@ -30,6 +41,15 @@ def open_storage(settings: Settings, *, patience: float = 40.0) -> Storage:
         "STORAGE_URL must begin with file:/// (an absolute folder) or s3:// (a bucket), "
         f"not {parts.scheme or 'nothing'!r}"
     )
+
+
+def open_client_photos(settings: Settings) -> ClientPhotos | None:
+    """What `s3://` among a job's photos reads from; None where no bucket is allowed."""
+    if not settings.photo_buckets:
+        return None
+    from meshroom_tasks.storage.s3_photos import S3Photos
+
+    return S3Photos(settings)
 
 
 def _folder(parts: SplitResult) -> Path:

@@ -124,6 +124,18 @@ class Storage(Protocol):
         ...
 
 
+class ClientPhotos(Protocol):
+    """Photos in buckets of clients. Errors: `AddressNotAllowed`, `ImageUnreachable`, `StorageUnavailable`."""
+
+    def open(self, bucket: str, key: str) -> BinaryIO:
+        """A stream that the caller closes."""
+        ...
+
+    def keys(self, bucket: str, prefix: str) -> Iterator[str]:
+        """The keys that begin with `prefix`, in order, without those that stand for folders."""
+        ...
+
+
 def is_key(key: str) -> bool:
     """Whether `key` is relative, without empty or hidden parts, of portable characters and at most 1000 long."""
     return len(key) <= 1000 and all(_PART.fullmatch(part) for part in key.split("/"))

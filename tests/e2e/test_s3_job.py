@@ -13,11 +13,14 @@ from tests.deployment import Deployment, deployed
 from tests.e2e import test_uploads as uploads
 from tests.servers.seaweedfs import SeaweedFS
 
+CLIENTS = f"clients-{uuid.uuid4().hex}"
+
 
 @pytest.fixture(scope="module")
 def on_s3(seaweedfs: SeaweedFS, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     bucket = f"e2e-{uuid.uuid4().hex}"
-    with deployed(tmp_path_factory.mktemp("s3"), **seaweedfs.settings(f"{bucket}/service")) as deployment:
+    settings = seaweedfs.settings(f"{bucket}/service", image_buckets=(CLIENTS,))
+    with deployed(tmp_path_factory.mktemp("s3"), **settings) as deployment:
         yield deployment
 
 
@@ -58,6 +61,16 @@ def test_uploaded_photos(on_s3: Deployment, seaweedfs: SeaweedFS) -> None:
     before = len(on_s3.ledger())
     assert uploads.completes(on_s3, [announced["url"]])["image_count"] == 4
     assert len(on_s3.ledger()) == before, "the same photos: all of it was in the stage cache"
+
+
+@pytest.mark.slow
+def test_photos_of_a_bucket(on_s3: Deployment, seaweedfs: SeaweedFS) -> None:
+    client = seaweedfs.client()
+    client.create_bucket(Bucket=CLIENTS)
+    for name, body in uploads.photos(on_s3, 6).items():
+        client.put_object(Bucket=CLIENTS, Key=f"chairs/oak/{name}", Body=body)
+    job = uploads.completes(on_s3, [f"s3://{CLIENTS}/chairs/oak/"])
+    assert job["image_count"] == 4
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from meshroom_tasks.egress import Egress, guarded_session
 from meshroom_tasks.errors import ServiceError
 from meshroom_tasks.ingest import Ingested, IngestLimits, ingest_photos
 from meshroom_tasks.jobs.uploads import Upload, UploadFile
-from meshroom_tasks.storage import LocalStorage
+from meshroom_tasks.storage import ClientPhotos, LocalStorage
 from tests.loopback import Site, serving
 
 
@@ -58,6 +58,7 @@ class Ingest:
     progress: list[float] = field(default_factory=list)
     stop: Callable[[], ServiceError | None] = lambda: None
     uploads: dict[str, Upload] = field(default_factory=dict)
+    client_photos: ClientPhotos | None = None
 
     def __post_init__(self) -> None:
         self.storage = LocalStorage(self.folder / "storage")
@@ -92,6 +93,7 @@ class Ingest:
             progress=self.progress.append,
             stop=self.stop,
             uploads=self.uploads,
+            client_photos=self.client_photos,
         )
 
 

@@ -169,6 +169,16 @@ def test_private_hosts_are_separate_for_photos_and_callbacks(make_site: Callable
     assert_problem(client.post(URL, json=crossed), 422, "address_not_allowed", *[f"/image_urls/{i}" for i in range(3)])
 
 
+def test_buckets_are_allowed_one_by_one(make_site: Callable[..., Site]) -> None:
+    own = {"storage_url": "s3://service-objects/prefix", "aws_endpoint_url": "http://127.0.0.1:9"}
+    site = make_site(image_buckets=("photos", "service-objects"), **own)
+    job_id = site.submit(image_urls=["s3://photos/chair/", *IMAGES])
+    assert site.store.job(job_id).image_count == 3
+    for url in ("s3://other/1.jpg", "s3://service-objects/prefix/results/", "s3://photos-2/"):
+        sent = body(image_urls=[*IMAGES, url])
+        assert_problem(site.client().post(URL, json=sent), 422, "address_not_allowed", "/image_urls/3")
+
+
 def test_limits_are_those_of_the_settings(make_site: Callable[..., Site]) -> None:
     client = make_site(min_images=2, max_images=4).client()
     assert client.post(URL, json=body(image_urls=IMAGES[:2])).status_code == 202

@@ -52,7 +52,8 @@ class Reconstruction(Body):
     image_urls: list[str] = Field(
         description="Addresses (at most 2,048 characters) of the photos, each of another view of the same thing: http "
         "or https, where private networks are refused; `upload://<upload id>/<file name>`, or `upload://<upload id>` "
-        "for all files of an upload (see `POST /api/v1/uploads`).",
+        "for all files of an upload (see `POST /api/v1/uploads`); `s3://<bucket>/<key>`, or `s3://<bucket>/<prefix>/` "
+        "for all photos below a prefix, in buckets that the service allows.",
         json_schema_extra={"items": {"type": "string", "format": "uri", "maxLength": 2048}},
     )
     callback_url: str | None = Field(
