@@ -64,6 +64,11 @@ def test_uploaded_photos(on_s3: Deployment, seaweedfs: SeaweedFS) -> None:
 
 
 @pytest.mark.slow
+def test_the_example_of_the_page(on_s3: Deployment, tmp_path: Path) -> None:
+    assert on_s3.wait(uploads.example_of_the_page(on_s3, tmp_path, 8))["status"] == "completed"
+
+
+@pytest.mark.slow
 def test_photos_of_a_bucket(on_s3: Deployment, seaweedfs: SeaweedFS) -> None:
     client = seaweedfs.client()
     client.create_bucket(Bucket=CLIENTS)

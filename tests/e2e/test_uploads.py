@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import io
+import re
 import socket
+import subprocess
+import sys
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -86,6 +90,26 @@ def test_a_zip_and_a_form_are_the_same_photos(deployment: Deployment) -> None:
     before = len(deployment.ledger())
     completes(deployment, [answer.json()["url"]])
     assert len(deployment.ledger()) == before, "all of it was in the stage cache"
+
+
+def example_of_the_page(deployment: Deployment, folder: Path, seed: int) -> str:
+    """Run the Python of docs/uploads.md as it stands, against this deployment; returns the id of its job."""
+    page = (Path(__file__).parents[2] / "docs" / "uploads.md").read_text()
+    found = re.search(r"```python\n(.*?)```", page, re.DOTALL)
+    assert found
+    code = found[1].replace("http://127.0.0.1:8000", deployment.service.url)
+    (folder / "data").mkdir()
+    (folder / "data" / "api_key").write_text(deployment.service.api_key)
+    (folder / "photos").mkdir()
+    for name, body in photos(deployment, seed).items():
+        (folder / "photos" / name).write_bytes(body)
+    ran = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=TIMEOUT)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout.strip()
+
+
+def test_the_example_of_the_page(deployment: Deployment, tmp_path: Path) -> None:
+    assert deployment.wait(example_of_the_page(deployment, tmp_path, 102))["status"] == "completed"
 
 
 def test_a_connection_that_breaks_in_the_middle(deployment: Deployment) -> None:
