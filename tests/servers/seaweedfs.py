@@ -78,6 +78,7 @@ class SeaweedFS:
             *(self._weed, "-logtostderr", "server", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
             *(
                 "-master.telemetry=false",
+                "-master.electionTimeout=1s",  # There is one, which a restart would wait for ten seconds to elect.
                 "-master.volumeSizeLimitMB=256",
                 "-volume.max=2000",
                 "-volume.preStopSeconds=1",

@@ -93,7 +93,7 @@ def test_what_outlasts_the_patience_fails_in_time_and_with_a_sentence(
     storage.put_file("k", content)
     impatient = open_storage(load_settings(**server.settings("outages")), patience=1.0)
     stream = impatient.open("k")
-    server.stop()
+    server.kill()
     try:
         for call in (
             lambda: impatient.put_bytes("x", b""),
