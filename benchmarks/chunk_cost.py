@@ -7,7 +7,7 @@ and PostgreSQL. The kernel's figures of CPU time, before and after:
 
 - pool process: claim, hand-off, the graph, heartbeats, reading the engine's log, bundles, finish, the next hints;
 - parent: Celery's messages, and the worker's row;
-- wardens: one start of Python for each chunk, and watching the engine.
+- wardens: forking one for each chunk, and watching the engine.
 
 Broker, database, web app and sweeper are not in it. The first job, which warms everything up, is not counted.
 """
@@ -31,7 +31,7 @@ from tests.servers.rabbitmq import private_rabbitmq, server_scripts
 
 @dataclass(frozen=True)
 class Spent:
-    """CPU seconds so far. `below`: of all processes that the pool process has started and that have ended."""
+    """CPU seconds so far. `below`: of the process that forks the wardens, and of all below it that have ended."""
 
     parent: float
     pool: float
@@ -47,8 +47,18 @@ def spent(deployment: Deployment) -> Spent:
         raise SystemExit("the worker has ended")
     parent = psutil.Process(running.pid)
     (pool,) = parent.children()
-    mine, its = parent.cpu_times(), pool.cpu_times()
-    return Spent(mine.user + mine.system, its.user + its.system, its.children_user + its.children_system)
+    (fork_server,) = pool.children()
+    return Spent(own(parent), own(pool), own(fork_server) + below(fork_server) + below(pool))
+
+
+def own(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def below(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.children_user + times.children_system)
 
 
 def engine_seconds(job: JobView) -> tuple[int, float]:

@@ -25,6 +25,7 @@ from meshroom_tasks.settings import Settings
 from . import scripted_engine
 from .scripted_engine import Run
 from .waiting import LONG, eventually
+from .wardens import wardens_in
 
 
 class Deployment:
@@ -127,7 +128,7 @@ class Deployment:
 
     def stage_processes(self) -> list[psutil.Process]:
         """Those of them that compute a stage, with their wardens."""
-        return processes_mentioning(f"{self.settings.workspace}/")
+        return [*processes_mentioning(f"{self.settings.workspace}/"), *wardens_in(self.settings.workspace)]
 
     def command_lines_below(self, pid: int) -> list[str]:
         """Of all living processes below one, whatever session they are in."""

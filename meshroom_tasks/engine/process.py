@@ -4,34 +4,25 @@ What each death leads to:
 - this process dies: the warden's input ends, it kills the tree;
 - this process is frozen or loses its lease: the warden's deadline passes, it kills the tree;
 - the warden dies: the kernel kills the command (PDEATHSIG), the rest is found by its mark (see markers.py);
+- the process that forked the warden dies: the kernel tells the warden to end, it kills the tree;
 - the command dies: the warden kills what it left behind.
 """
 
 from __future__ import annotations
 
-import ast
-import contextlib
-import math
-import os
-import select
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Protocol, cast
+from typing import Any, Protocol
 
-from meshroom_tasks.engine import markers, memory
+from meshroom_tasks.engine import memory
+from meshroom_tasks.engine.wardens import Warden
 from meshroom_tasks.errors import EngineError, EngineKilled, EngineNotFound, EngineTimeout, LeaseLost, ServiceError
 from meshroom_tasks.jobs.records import Usage
 
 POLL_SECONDS = 0.1
-STOP_SECONDS = 20.0
-"""How long a warden may take to end all processes before it is itself taken for lost."""
-MAX_ALLOWANCE = 3600.0
 TIME_LIMIT_MARGIN = 5.0
-_WARDEN = Path(__file__).with_name("warden.py")
 
 
 class Watch(Protocol):
@@ -78,7 +69,7 @@ def run(
     between, EngineNotFound when the command cannot be executed, EngineKilled when the warden was killed.
     """
     started, kills_before = time.monotonic(), memory.oom_kills()
-    warden = _Warden(command, folder, output, environment)
+    warden = Warden(command, folder, output, environment)
     try:
         while True:
             elapsed = time.monotonic() - started
@@ -101,6 +92,8 @@ def run(
 def _outcome(name: str, result: Mapping[str, Any] | None, seconds: float, kills: int) -> Outcome:
     if result is None:
         raise EngineKilled(f"the process that guards {name} was killed from outside; it is tried again")
+    if "unforked" in result:
+        raise EngineError(f"no process can be started here ({result['unforked']}); free resources")
     if "not_started" in result:
         raise EngineNotFound(
             f"the command of {name} cannot be executed ({result['not_started']}); check the engine's installation"
@@ -115,65 +108,3 @@ def _outcome(name: str, result: Mapping[str, Any] | None, seconds: float, kills:
         usage=usage,
         memory_short=memory.was_for_memory(kills, usage.peak_bytes, memory.memory_limit()),
     )
-
-
-class _Warden:
-    """The warden's process, seen from here."""
-
-    def __init__(self, command: Sequence[str], folder: Path, output: Path, environment: Mapping[str, str]) -> None:
-        marks = markers.new_run()
-        self._run = marks[markers.RUN]
-        with output.open("ab") as errors:
-            try:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-I", "-S", str(_WARDEN), str(os.getpid()), str(output), *command],
-                    cwd=folder,
-                    env={**environment, **marks},
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=errors,
-                    start_new_session=True,
-                )
-            except OSError as error:
-                raise EngineError(f"no process can be started here ({error.strerror}); free resources") from error
-        self._input = cast(IO[bytes], self._process.stdin)
-        self._output = cast(IO[bytes], self._process.stdout)
-        self._said = b""
-
-    def allow(self, seconds: float) -> None:
-        """Let the command run for so long, from now, if nothing else is said."""
-        allowed = MAX_ALLOWANCE if math.isinf(seconds) else max(0.0, min(seconds, MAX_ALLOWANCE))
-        deadline = time.clock_gettime(time.CLOCK_BOOTTIME) + allowed
-        with contextlib.suppress(BrokenPipeError):
-            self._input.write(b"%.3f\n" % deadline)
-            self._input.flush()
-
-    def has_ended(self, patience: float) -> bool:
-        """Whether the warden has nothing more to say; waits so long for it."""
-        end = time.monotonic() + patience
-        descriptor = self._output.fileno()
-        said = select.poll()
-        said.register(descriptor, select.POLLIN | select.POLLHUP)
-        while said.poll(max(0.0, end - time.monotonic()) * 1000):
-            block = os.read(descriptor, 4096)
-            if not block:
-                return True
-            self._said += block
-        return False
-
-    def close(self) -> Mapping[str, Any] | None:
-        """End everything that still runs. What the warden reported; None when it could not."""
-        with contextlib.suppress(BrokenPipeError):
-            self._input.close()
-        if not self.has_ended(STOP_SECONDS):
-            self._process.kill()
-        self._output.close()
-        self._process.wait()
-        try:
-            result = ast.literal_eval(self._said.decode(errors="replace"))
-        except (ValueError, SyntaxError):
-            result = None
-        if not isinstance(result, dict):
-            markers.kill_marked(self._run)
-            return None
-        return result

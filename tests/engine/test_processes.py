@@ -23,6 +23,7 @@ from meshroom_tasks.graph import PlannedGraph
 from tests.engine.conftest import Project, marked
 from tests.scripted_engine import commands
 from tests.waiting import LONG, eventually, freeze
+from tests.wardens import wardens_in
 
 STAGE = "CameraInit_1"
 STUBBORN = {"hang": True, "ignore_sigterm": True, "children": ["plain", "session", "daemon"]}
@@ -58,9 +59,8 @@ def in_background(work: Callable[[], Any]) -> Iterator[list[BaseException]]:
 
 def tree(project: Project, count: int) -> list[psutil.Process]:
     """The engine's processes, once there are so many; the warden first."""
-    eventually(lambda: len(project.processes()) >= count and sleepers(project) == 3)
-    processes = [psutil.Process(pid) for pid in project.processes()]
-    return sorted(processes, key=lambda process: "warden.py" not in " ".join(process.cmdline()))
+    eventually(lambda: len(project.processes()) + 1 >= count and sleepers(project) == 3)
+    return [*wardens_in(project.root), *map(psutil.Process, project.processes())]
 
 
 def sleepers(project: Project) -> int:
@@ -139,7 +139,7 @@ def test_an_error_in_the_watch_ends_the_tree(project: Project) -> None:
     graph = started(project, STUBBORN)
 
     def stop() -> errors.ServiceError | None:
-        if len(project.processes()) >= TREE:
+        if len(project.processes()) + 1 >= TREE:
             raise KeyboardInterrupt
         return None
 
@@ -176,6 +176,18 @@ def test_the_warden_is_told_to_end(project: Project) -> None:
         tree(project, TREE)[0].terminate()
     assert isinstance(raised[0], errors.EngineKilled)
     assert project.processes() == []
+
+
+def test_the_fork_server_is_killed(project: Project) -> None:
+    graph = started(project, STUBBORN)
+    with in_background(lambda: project.compute(graph, STAGE)) as raised:
+        server = psutil.Process(tree(project, TREE)[0].ppid())
+        assert server.ppid() == os.getpid()
+        server.kill()
+    assert isinstance(raised[0], errors.EngineKilled)
+    assert project.processes() == []
+    project.script = {}
+    project.compute(graph, STAGE)
 
 
 def test_the_command_is_killed(project: Project) -> None:
@@ -254,7 +266,7 @@ def engine_of(project: Project, process: subprocess.Popen[str]) -> list[int]:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_the_driver_dies(project: Project, number: signal.Signals) -> None:
     with driver(project, STUBBORN) as process:
-        eventually(lambda: len(engine_of(project, process)) >= TREE)
+        eventually(lambda: len(engine_of(project, process)) + 1 >= TREE)
         process.send_signal(number)
         process.wait()
         eventually(lambda: engine_of(project, process) == [])
@@ -262,7 +274,7 @@ def test_the_driver_dies(project: Project, number: signal.Signals) -> None:
 
 def test_the_driver_freezes_past_its_deadline(project: Project) -> None:
     with driver(project, STUBBORN, lease=5.0) as process:
-        eventually(lambda: len(engine_of(project, process)) >= TREE)
+        eventually(lambda: len(engine_of(project, process)) + 1 >= TREE)
         freeze(process.pid)
         eventually(lambda: engine_of(project, process) == [])
         process.send_signal(signal.SIGCONT)
@@ -281,7 +293,7 @@ def test_driver_and_warden_die_at_once(project: Project, monkeypatch: pytest.Mon
         process.kill()
         warden.kill()
         process.wait()
-        eventually(lambda: warden.pid not in project.processes())
+        eventually(lambda: wardens_in(project.root) == [])
         assert engine_of(project, process), "the test would show nothing"
         assert kill_leftovers() > 0
         eventually(lambda: engine_of(project, process) == [])

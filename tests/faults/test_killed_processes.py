@@ -33,7 +33,7 @@ def kill_worker(deployment: Deployment, engine: psutil.Process) -> None:
 
 
 def kill_pool_child(deployment: Deployment, engine: psutil.Process) -> None:
-    _, pool_child = engine.parents()[:2]
+    _warden, _fork_server, pool_child = engine.parents()[:3]
     pool_child.kill()
 
 

@@ -1,19 +1,17 @@
 """The process between a worker and the engine: it sees to it that no process of the engine outlives its right to run.
 
-    python -I -S warden.py PARENT_PID OUTPUT_FILE COMMAND [ARGUMENT ...]
+There is one for each run, forked by __main__.py, in the run's folder and in a session of its own. It starts the command
+in another session, with its output in a file. Each line on standard input is a new deadline, in seconds of
+CLOCK_BOOTTIME. When the input ends (the worker is gone), a deadline passes (the worker is frozen or has lost its lease)
+or SIGTERM comes, every descendant is killed. That reaches also those which made their own session or were forked
+twice, because orphans are handed to the nearest subreaper above them: this process. The same happens to what the
+command leaves behind when it ends by itself.
 
-It starts the command in a session of its own, with its output in OUTPUT_FILE. Each line on standard input is a new
-deadline, in seconds of CLOCK_BOOTTIME. When the input ends (the worker is gone), a deadline passes (the worker is
-frozen or has lost its lease) or SIGTERM comes, every descendant is killed. That reaches also those which made their
-own session or were forked twice, because orphans are handed to the nearest subreaper above them: this process.
-The same happens to what the command leaves behind when it ends by itself.
+The first line that it says is its pid. The last one, a Python literal, says how it went: `exit` or `signal` of the
+command, `stopped` (why it was not left to end by itself: "input", "deadline", "terminated"; else None), `cpu_seconds`
+of all descendants, `peak_bytes` of the largest. Or `not_started`: why the command could not be executed.
 
-At the end one line, a Python literal, says how it went: `exit` or `signal` of the command, `stopped` (why it was not
-left to end by itself: "input", "deadline", "terminated"; else None), `cpu_seconds` of all descendants, `peak_bytes` of
-the largest. Or `not_started`: why the command could not be executed.
-
-Standard library only, and little of it, and started by path: there is one for each chunk, and what it imports is most
-of what it costs (json and contextlib alone as much as Python's start). It imports nothing of the service.
+Standard library only. It imports nothing of the service.
 """
 
 from __future__ import annotations
@@ -23,11 +21,14 @@ import os
 import resource
 import select
 import signal
-import sys
 import time
 
 PR_SET_PDEATHSIG = 1
+PR_SET_NAME = 15
 PR_SET_CHILD_SUBREAPER = 36
+_LIBC = ctypes.CDLL(None, use_errno=True)
+LENGTH_BYTES = 8
+"""How a request to fork a warden begins: the length of the rest."""
 GRACE_SECONDS = 1.0
 """From SIGTERM to SIGKILL."""
 LOOK_SECONDS = 1.0
@@ -43,11 +44,13 @@ def now() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def main(arguments: list[str]) -> int:
-    parent, output, command = int(arguments[0]), arguments[1], arguments[2:]
+def main(parent: int, command: list[str], environment: dict[str, str], folder: str, output: str) -> int:
+    """Guard one run; to be called in a process that `parent` has just forked for it. Returns its exit code."""
     wakeup = _prepare(parent)
+    os.write(1, b"%d\n" % os.getpid())
     try:
-        child = _start(command, output)
+        os.chdir(folder)
+        child = _start(command, environment, output)
     except OSError as error:
         _report({"not_started": error.strerror or str(error)})
         return 1
@@ -69,12 +72,14 @@ def main(arguments: list[str]) -> int:
 
 def _prepare(parent: int) -> int:
     """Adopt orphans, die in an orderly way with the parent; returns a descriptor that wakes `select` on signals."""
+    os.setsid()
     reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     for number in (signal.SIGTERM, signal.SIGCHLD):
         signal.signal(number, lambda *_: None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    _prctl(PR_SET_NAME, ctypes.c_char_p(b"warden"))
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
     _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
@@ -82,12 +87,12 @@ def _prepare(parent: int) -> int:
     return reading
 
 
-def _prctl(option: int, value: int) -> None:
-    if ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0) != 0:
+def _prctl(option: int, value: int | ctypes.c_char_p) -> None:
+    if _LIBC.prctl(option, value, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl")
 
 
-def _start(command: list[str], output: str) -> int:
+def _start(command: list[str], environment: dict[str, str], output: str) -> int:
     """The pid of the command. It is killed with this process, even where this process gets no chance to do it."""
     log = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
     reading, writing = os.pipe2(os.O_CLOEXEC)
@@ -95,7 +100,7 @@ def _start(command: list[str], output: str) -> int:
     child = os.fork()
     if child == 0:
         try:
-            _become(command, log, warden)
+            _become(command, environment, log, warden)
         except OSError as error:
             os.write(writing, str(error.errno).encode())
         os._exit(127)
@@ -109,7 +114,7 @@ def _start(command: list[str], output: str) -> int:
     return child
 
 
-def _become(command: list[str], log: int, warden: int) -> None:
+def _become(command: list[str], environment: dict[str, str], log: int, warden: int) -> None:
     os.setsid()
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
@@ -124,7 +129,7 @@ def _become(command: list[str], log: int, warden: int) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    os.execvp(command[0], command)  # noqa: S606  (no shell is the point)
+    os.execvpe(command[0], command, environment)  # noqa: S606  (no shell is the point)
 
 
 def _watch(child: int, wakeup: int) -> tuple[str | None, int | None]:
@@ -231,8 +236,3 @@ def _report(result: dict[str, object]) -> None:
         os.write(1, repr(result).encode() + b"\n")
     except OSError:
         pass
-
-
-if __name__ == "__main__":
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    sys.exit(main(sys.argv[1:]))

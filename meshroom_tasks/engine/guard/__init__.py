@@ -1,0 +1,1 @@
+"""What runs beside a worker process: a fork server and its wardens. Executed by its path, without the service."""
