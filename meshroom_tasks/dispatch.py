@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from meshroom_tasks.celery_app import app
 from meshroom_tasks.jobs.outbox import MOST_HINTS, Hint
 from meshroom_tasks.jobs.store import JobStore
@@ -21,12 +23,12 @@ def flush(store: JobStore) -> int:
     sent = 0
     try:
         while hints := store.take_hints(MOST_HINTS):
-            for position, hint in enumerate(hints):
-                if not _send(hint):
-                    store.give_hints_back([late.id for late in hints[position:]])
-                    return sent
-                store.drop_hints([hint.id])
-                sent += 1
+            accepted = [hint.id for hint in itertools.takewhile(_send, hints)]
+            sent += len(accepted)
+            store.drop_hints(accepted)
+            if len(accepted) < len(hints):
+                store.give_hints_back([hint.id for hint in hints[len(accepted) :]])
+                return sent
             if len(hints) < MOST_HINTS:
                 break
     except Exception:

@@ -118,20 +118,20 @@ class CacheEntries(StoreBase):
     def _write_entry(self, connection: sa.Connection, entry: Entry, created_at: datetime, used_at: datetime) -> None:
         table = tables.cache_entry
         what = {"bundle_key": entry.bundle_key, "digest": entry.digest, "size": entry.size}
+        new = {**_parts(entry.key), **what, "created_at": created_at, "last_used_at": used_at}
         same = table.c.bundle_key == entry.bundle_key
-        update = (
-            sa.update(table)
-            .where(table.c.address == entry.key)
-            .values(**what, last_used_at=used_at, created_at=sa.case((same, table.c.created_at), else_=created_at))
+        connection.execute(
+            self.database.insert(table)
+            .values(address=entry.key, **new)
+            .on_conflict_do_update(
+                index_elements=[table.c.address],
+                set_={
+                    **what,
+                    "last_used_at": used_at,
+                    "created_at": sa.case((same, table.c.created_at), else_=created_at),
+                },
+            )
         )
-        if connection.execute(update).rowcount:
-            return
-        try:
-            with connection.begin_nested():
-                new = {**_parts(entry.key), **what, "created_at": created_at, "last_used_at": used_at}
-                connection.execute(sa.insert(table).values(address=entry.key, **new))
-        except sa.exc.IntegrityError:  # Another job was faster.
-            connection.execute(update)
 
     def _use_entries_of(self, connection: sa.Connection, job_id: str) -> None:
         """The job has ended: what its rows name was used until now.

@@ -43,8 +43,10 @@ class Claims(Flow, Waiting):
             while (chosen := connection.execute(best).scalar_one_or_none()) is not None:
                 step = self._take(connection, chosen, worker)
                 if step is not None:
-                    self._start_job(connection, step)
-                    return self._work(connection, self._read_job(connection, step.job_id), step)
+                    job = self._read_job(connection, step.job_id)
+                    if job.status == "queued":
+                        self._start_job(connection, step)
+                    return self._work(connection, job, step)
             self._announce_soon(connection, queue, worker)
             return None
 
@@ -96,14 +98,12 @@ class Claims(Flow, Waiting):
             "photos": tuple(Photo(**photo) for photo in job.photos or ()),
             "refresh": step.refresh,
         }
-        if step.kind == "results":
-            names = [stage.name for stage in self._stages(connection, job.id)]
-            return Work(**common, reads=self._reads_of(connection, job.id, names))
-        if step.stage is None:
+        if step.stage is None and step.kind != "results":
             return Work(**common)
-        stage = connection.execute(
-            sa.select(tables.stage).where(tables.stage.c.job_id == job.id, tables.stage.c.name == step.stage)
-        ).one()
+        stages = self._stages(connection, job.id)
+        if step.kind == "results":
+            return Work(**common, reads=self._reads_of(connection, job.id, stages, [stage.name for stage in stages]))
+        stage = next(stage for stage in stages if stage.name == step.stage)
         return Work(
             **common,
             node=stage.name,
@@ -113,7 +113,7 @@ class Claims(Flow, Waiting):
             chunk_count=stage.chunk_count,
             chunked=stage.chunked,
             block_size=address_block(stage.chunk_count, stage.block_size),
-            reads=self._reads_of(connection, job.id, stage.reads),
+            reads=self._reads_of(connection, job.id, stages, stage.reads),
             reads_photos=stage.reads_photos,
             views=views_of_chunk(stage.chunked, stage.block_size, stage.size, step.chunk, len(job.photos or ())),
         )

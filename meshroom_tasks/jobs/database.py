@@ -16,12 +16,14 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy.dialects import postgresql, sqlite
 
 from meshroom_tasks.errors import DatabaseUnavailable, SchemaOutdated
 
 _BUSY_SECONDS = 30
 _MIGRATION_KEY = 0x6D657368  # "mesh": the advisory lock that migrations of one database share.
-_NOW = "now of this transaction"
+_BEGAN = "when this transaction began"
+_CLOCK = sa.select(sa.func.clock_timestamp())
 
 # A host that vanished without a word is noticed well within a lease.
 _KEEPALIVE = {
@@ -58,7 +60,6 @@ class Database:
             sa.event.listen(self.engine, "begin", _begin_sqlite)
             self._reading = self.engine
         else:
-            sa.event.listen(self.engine, "begin", _forget_time)
             self._reading = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._writing = self.engine.execution_options(writes=True)
 
@@ -72,26 +73,28 @@ class Database:
 
         On SQLite it takes the write lock at once, so that it never fails half-way for want of it.
         """
-        with self._translated(), self._writing.begin() as connection:
+        with self._translated(), self._begun(self._writing) as connection:
             yield connection
 
     @contextmanager
     def snapshot(self) -> Iterator[sa.Connection]:
         """All that is read in the block is of one moment."""
-        with self._translated(), self._reading.begin() as connection:
+        with self._translated(), self._begun(self._reading) as connection:
             yield connection
 
     def now(self, connection: sa.Connection) -> datetime:
-        """The time at which the transaction first asked, by the clock that all who use the database share.
+        """The time at which the transaction began, by the clock that all who use the database share.
 
         Leases compare times that different machines wrote; a server's own clock is the same for all of them.
         """
         if self.is_sqlite:
             return datetime.now(UTC)
-        if _NOW not in connection.info:
-            connection.info[_NOW] = connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
-        found: datetime = connection.info[_NOW]
-        return found.astimezone(UTC)
+        began: datetime = connection.info[_BEGAN]
+        return began.astimezone(UTC)
+
+    def insert(self, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+        """An INSERT that may say what to do on a conflict."""
+        return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
 
     def ping(self) -> None:
         with self.snapshot() as connection:
@@ -113,6 +116,23 @@ class Database:
             raise SchemaOutdated(
                 "the database schema is not that of this version; run: python -m meshroom_tasks.jobs.migrate"
             )
+
+    @contextmanager
+    def _begun(self, engine: sa.Engine) -> Iterator[sa.Connection]:
+        """A transaction. On a server, asking for the time shows too whether a pooled connection still works."""
+        if self.is_sqlite:
+            with engine.begin() as connection:
+                yield connection
+            return
+        try:
+            connection = _asked_for_time(engine)
+        except sa.exc.DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            connection = _asked_for_time(engine)  # All that were pooled are given up now; this one is new.
+        with connection:
+            yield connection
+            connection.commit()
 
     def _options(self, limits: Limits) -> dict[str, Any]:
         if not self.is_sqlite:
@@ -165,7 +185,6 @@ def _server_options(limits: Limits, options: str) -> dict[str, Any]:
         "pool_size": limits.pool_size,
         "max_overflow": 0,
         "pool_timeout": limits.pool_seconds,
-        "pool_pre_ping": True,
         "pool_use_lifo": True,
         "connect_args": {
             "connect_timeout": limits.connect_seconds,
@@ -185,8 +204,15 @@ def _take_turn(connection: sa.Connection, seconds: float) -> None:
         time.sleep(0.2)
 
 
-def _forget_time(connection: sa.Connection) -> None:
-    connection.info.pop(_NOW, None)
+def _asked_for_time(engine: sa.Engine) -> sa.Connection:
+    """A connection in a new transaction."""
+    connection = engine.connect()
+    try:
+        connection.info[_BEGAN] = connection.execute(_CLOCK).scalar_one()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _configure_sqlite(connection: Any, _record: object) -> None:

@@ -19,25 +19,25 @@ _FIXED_ORDER = ("ingest", "plan")
 class Flow(Endings):
     def _open_next(self, connection: sa.Connection, job: Row) -> None:
         """Open every blocked step whose predecessors are all done."""
-        steps = list(connection.execute(sa.select(tables.step).where(tables.step.c.job_id == job.id)))
-        unfinished = {step.kind for step in steps if step.state != "done"}
-        kind = tables.step.c.kind
+        step = tables.step.c
+        steps = connection.execute(sa.select(step.kind, step.stage, step.state).where(step.job_id == job.id)).all()
+        unfinished = {row.kind for row in steps if row.state != "done"}
         for fixed in _FIXED_ORDER:
             if fixed in unfinished:
-                self._open_steps(connection, job, kind == fixed)
+                self._open_steps(connection, job, step.kind == fixed)
                 return
         if "chunk" not in unfinished:
-            self._open_steps(connection, job, kind == "results")
+            self._open_steps(connection, job, step.kind == "results")
             return
         stages = self._stages(connection, job.id)
         for name in stages_to_open(
             {row.name: row.reads for row in stages},
-            unfinished={step.stage for step in steps if step.kind == "chunk" and step.state != "done"},
-            blocked={step.stage for step in steps if step.kind == "chunk" and step.state == "blocked"},
+            unfinished={row.stage for row in steps if row.kind == "chunk" and row.state != "done"},
+            blocked={row.stage for row in steps if row.kind == "chunk" and row.state == "blocked"},
         ):
             stage = next(row for row in stages if row.name == name)
-            self._give_addresses(connection, job, stage, self._entries_of(stages, steps, stage.reads))
-            self._open_steps(connection, job, tables.step.c.stage == name)
+            self._give_addresses(connection, job, stage, self._reads_of(connection, job.id, stages, stage.reads))
+            self._open_steps(connection, job, step.stage == name)
 
     def _give_addresses(self, connection: sa.Connection, job: Row, stage: Row, reads: Sequence[ReadItem]) -> None:
         """Of its blocked chunks: one that still runs, though on other inputs, keeps that of what it computes."""
@@ -51,27 +51,28 @@ class Flow(Endings):
                 .values(address=address.key)
             )
 
-    def _reads_of(self, connection: sa.Connection, job_id: str, names: Collection[str]) -> tuple[ReadItem, ...]:
-        """The stored chunks of the stages `names`, in the order of the graph."""
-        chunks = sa.select(tables.step).where(tables.step.c.job_id == job_id, tables.step.c.stage.in_(names))
-        return self._entries_of(self._stages(connection, job_id), list(connection.execute(chunks)), names)
-
-    @staticmethod
-    def _entries_of(stages: Sequence[Row], steps: Sequence[Row], names: Collection[str]) -> tuple[ReadItem, ...]:
+    def _reads_of(
+        self, connection: sa.Connection, job_id: str, stages: Sequence[Row], names: Collection[str]
+    ) -> tuple[ReadItem, ...]:
+        """The stored chunks of those of the job's `stages` that `names` names, in the order of the graph."""
+        step = tables.step.c
+        query = sa.select(step.stage, step.chunk, step.entry).where(step.job_id == job_id, step.stage.in_(names))
+        steps = connection.execute(query.order_by(step.chunk)).all()
         return tuple(
             ReadItem(
                 stage.node_type,
                 stage.uid,
-                step.chunk,
-                step.entry["digest"],
-                step.entry["bundle_key"],
+                row.chunk,
+                row.entry["digest"],
+                row.entry["bundle_key"],
                 stage.name,
-                step.entry["size"],
-                step.entry.get("unpacked_size", 0),
+                row.entry["size"],
+                row.entry.get("unpacked_size", 0),
             )
             for stage in stages
             if stage.name in names
-            for step in sorted((step for step in steps if step.stage == stage.name), key=lambda step: step.chunk)
+            for row in steps
+            if row.stage == stage.name
         )
 
     def _stages(self, connection: sa.Connection, job_id: str) -> list[Row]:

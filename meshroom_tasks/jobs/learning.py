@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import fields
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from meshroom_tasks.jobs import tables
 from meshroom_tasks.jobs.base import Row, StoreBase
@@ -29,36 +28,34 @@ class Learning(StoreBase):
         query = sa.select(tables.experience).where(tables.experience.c.engine.in_(("", engine)))
         return {row.node_type: _experience(row) for row in connection.execute(query)}
 
-    def _learn(self, connection: sa.Connection, work: Work, entry: Entry | None = None) -> None:
+    def _learn(self, connection: sa.Connection, work: Work, step: Row, entry: Entry | None = None) -> None:
         """Take the cost of a step that is done into account: last in its transaction, since all jobs share the row.
 
         `entry`: of a chunk; one that was cached teaches nothing.
         """
         if entry is not None and entry.cached:
             return
-        times = sa.select(tables.step.c.started_at, tables.step.c.finished_at).where(tables.step.c.id == work.step_id)
-        lived = connection.execute(times).one_or_none()
-        if lived is None:
-            return  # It went with the plan that it belonged to.
-        started, finished = lived
         usage = entry.usage if entry is not None else None
         photos = len(work.photos or work.image_urls)
         views = work.views or photos
         sample = Sample(
             effort=effort(work.node_type, views, photos),
             views=views,
-            seconds=(finished - started).total_seconds(),
+            seconds=(step.finished_at - step.started_at).total_seconds(),
             cpu_seconds=usage.cpu_seconds if usage else 0.0,
             output_bytes=entry.unpacked_size if entry else 0,
             peak_bytes=usage.peak_bytes if usage else 0,
         )
         engine, node_type = (work.engine, work.node_type) if work.kind == "chunk" else ("", work.kind)
         table, key = tables.experience, {"engine": engine, "node_type": node_type}
-        insert = sqlite.insert if self.database.is_sqlite else postgresql.insert
-        fresh = {name: getattr(Experience(), name) for name in _SUMS}
-        connection.execute(insert(table).values(**key, **fresh).on_conflict_do_nothing())
         this = (table.c.engine == engine, table.c.node_type == node_type)
-        known = _experience(connection.execute(sa.select(table).where(*this).with_for_update()).one())
+        locked = sa.select(table).where(*this).with_for_update()
+        row = connection.execute(locked).one_or_none()
+        if row is None:
+            fresh = {name: getattr(Experience(), name) for name in _SUMS}
+            connection.execute(self.database.insert(table).values(**key, **fresh).on_conflict_do_nothing())
+            row = connection.execute(locked).one()
+        known = _experience(row)
         connection.execute(sa.update(table).where(*this).values(vars(known.after(sample))))
 
 

@@ -35,22 +35,24 @@ class Hint:
 class Outbox(StoreBase):
     def take_hints(self, limit: int = MOST_HINTS) -> tuple[Hint, ...]:
         """Hints to send now. They come back after half a minute unless `drop_hints` says that they were sent."""
-        with self.database.snapshot() as connection:
-            if connection.execute(sa.select(tables.outbox.c.id).where(self._free(connection)).limit(1)).first() is None:
-                return ()
+        outbox = tables.outbox
         with self.database.transaction() as connection:
-            rows = connection.execute(
-                sa.select(tables.outbox)
-                .where(self._free(connection))
-                .order_by(tables.outbox.c.id)
+            now = self._now(connection)
+            free = (
+                sa.select(outbox.c.id)
+                .where(outbox.c.taken_until.is_(None) | (outbox.c.taken_until < now))
+                .order_by(outbox.c.id)
                 .limit(limit)
                 .with_for_update(skip_locked=True)
-            ).all()
-            connection.execute(
-                sa.update(tables.outbox)
-                .where(tables.outbox.c.id.in_([row.id for row in rows]))
-                .values(taken_until=self._now(connection) + _TAKEN)
+                .cte("free")
             )
+            taken = (
+                sa.update(outbox)
+                .where(outbox.c.id.in_(sa.select(free.c.id)))
+                .values(taken_until=now + _TAKEN)
+                .returning(outbox)
+            )
+            rows = sorted(connection.execute(taken), key=lambda row: row.id)
         return tuple(
             Hint(row.id, row.task, row.subject, row.queue, row.label, row.priority, row.job_id, row.request_id)
             for row in rows
@@ -120,7 +122,3 @@ class Outbox(StoreBase):
                 )
                 self._announce_delivery(connection, self._read_job(connection, row.job_id), row.id)
             return len(due)
-
-    def _free(self, connection: sa.Connection) -> sa.ColumnElement[bool]:
-        taken_until = tables.outbox.c.taken_until
-        return taken_until.is_(None) | (taken_until < self._now(connection))

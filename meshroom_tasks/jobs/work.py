@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
@@ -37,6 +37,13 @@ from meshroom_tasks.jobs.states import ENDED, StepEvent
 from meshroom_tasks.jobs.warnings import merged, of_retry
 
 _Statement = TypeVar("_Statement", sa.Update, sa.Select[Any])
+
+
+class _Settled(NamedTuple):
+    """The job as it was before, locked; the step as it is now."""
+
+    job: Row
+    step: Row
 
 
 class WorkStore(Claims, Recovery, Replanning, Learning):
@@ -79,9 +86,10 @@ class WorkStore(Claims, Recovery, Replanning, Learning):
     ) -> bool:
         """Write the stages of the graph, in topological order, and their chunks."""
         with self.database.transaction() as connection:
-            job = self._settle(connection, work, warnings)
-            if job is None:
+            settled = self._settle(connection, work, warnings)
+            if settled is None:
                 return False
+            job = settled.job
             foretold = forecast(planned, len(job.photos or ()), self._experiences(connection, engine))
             for position, stage in enumerate(planned):
                 connection.execute(
@@ -116,14 +124,14 @@ class WorkStore(Claims, Recovery, Replanning, Learning):
             results = sa.update(tables.step).where(tables.step.c.job_id == job.id, tables.step.c.kind == "results")
             connection.execute(results.values(weight=foretold.results))
             self._update_job(connection, work.job_id, engine=engine, measured=foretold.measured)
-            self._go_on(connection, work.job_id)
-            self._learn(connection, work)
+            self._go_on(connection, self._read_job(connection, work.job_id))
+            self._learn(connection, work, settled.step)
         return True
 
     @patiently
     def finish_chunk(self, work: Work, entry: Entry, warnings: Sequence[Mapping[str, Any]] = ()) -> bool:
         with self.database.transaction() as connection:
-            job = self._settle(
+            settled = self._settle(
                 connection,
                 work,
                 warnings,
@@ -137,12 +145,12 @@ class WorkStore(Claims, Recovery, Replanning, Learning):
                     "usage": vars(entry.usage) if entry.usage else None,
                 },
             )
-            if job is None:
+            if settled is None:
                 return False
             self._remember_entry(connection, entry)
-            self._announce_same_address(connection, work)
-            self._go_on(connection, work.job_id)
-            self._learn(connection, work, entry)
+            self._announce_same_address_as(connection, settled.step)
+            self._go_on(connection, settled.job)
+            self._learn(connection, work, settled.step, entry)
         return True
 
     @patiently
@@ -155,14 +163,14 @@ class WorkStore(Claims, Recovery, Replanning, Learning):
     ) -> bool:
         """The job is completed, and the client's delivery recorded with it."""
         with self.database.transaction() as connection:
-            job = self._settle(connection, work, warnings)
-            if job is None:
+            settled = self._settle(connection, work, warnings)
+            if settled is None:
                 return False
-            if job.cancel_requested:
-                self._cancel_job_if_idle(connection, job)
+            if settled.job.cancel_requested:
+                self._cancel_job_if_idle(connection, settled.job)
             else:
-                self._complete_job(connection, job, results, quality)
-            self._learn(connection, work)
+                self._complete_job(connection, settled.job, results, quality)
+            self._learn(connection, work, settled.step)
         return True
 
     @patiently
@@ -204,40 +212,38 @@ class WorkStore(Claims, Recovery, Replanning, Learning):
     @patiently
     def _finish(self, work: Work, warnings: Sequence[Mapping[str, Any]], **of_job: Any) -> bool:
         with self.database.transaction() as connection:
-            if self._settle(connection, work, warnings) is None:
+            settled = self._settle(connection, work, warnings)
+            if settled is None:
                 return False
             self._update_job(connection, work.job_id, **of_job)
-            self._go_on(connection, work.job_id)
-            self._learn(connection, work)
+            self._go_on(connection, self._read_job(connection, work.job_id))
+            self._learn(connection, work, settled.step)
         return True
 
     def _settle(
         self, connection: sa.Connection, work: Work, warnings: Sequence[Mapping[str, Any]], **values: Any
-    ) -> Row | None:
+    ) -> _Settled | None:
         """Mark the step done under the job's lock.
 
         None when the holder's token is no longer the current one, or the step was computed from what is outdated.
         """
         job = self._lock_job(connection, work.job_id)
-        step = self._step(connection, work)
-        if step is None:
-            return None
-        if step.outdated:
-            self._after_failure(connection, job, step, InputsOutdated("what the step read is computed again"))
-            return None
         done = _held(work, moving(StepEvent.FINISH)).values(
             token=None, lease_until=None, progress=1.0, error=None, finished_at=self._now(connection), **values
         )
-        connection.execute(done)
-        self._update_job(connection, job.id, warnings=merged(job.warnings, warnings))
-        return job
+        step = connection.execute(done.where(~tables.step.c.outdated).returning(tables.step)).one_or_none()
+        if step is not None:
+            self._update_job(connection, job.id, warnings=merged(job.warnings, warnings))
+            return _Settled(job, step)
+        if (outdated := self._step(connection, work)) is not None:
+            self._after_failure(connection, job, outdated, InputsOutdated("what the step read is computed again"))
+        return None
 
-    def _go_on(self, connection: sa.Connection, job_id: str) -> None:
-        job = self._lock_job(connection, job_id)
+    def _go_on(self, connection: sa.Connection, job: Row) -> None:
         if job.cancel_requested:
             self._cancel_job_if_idle(connection, job)
         elif job.status not in ENDED and job.replan_requested:
-            self._replan_if_idle(connection, job_id)
+            self._replan_if_idle(connection, job.id)
         elif job.status not in ENDED:
             self._open_next(connection, job)
 
@@ -297,10 +303,6 @@ class WorkStore(Claims, Recovery, Replanning, Learning):
                 self._update_job(connection, job.id, warnings=merged(job.warnings, told))
             if delay == 0:
                 self._announce(connection, job, step)
-        self._announce_same_address_as(connection, step)
-
-    def _announce_same_address(self, connection: sa.Connection, work: Work) -> None:
-        step = connection.execute(sa.select(tables.step).where(tables.step.c.id == work.step_id)).one()
         self._announce_same_address_as(connection, step)
 
     def _announce_same_address_as(self, connection: sa.Connection, step: Row) -> None:
