@@ -19,11 +19,19 @@ from web.receiving import BLOCK_BYTES, Readable
 MEDIA_TYPE = "multipart/form-data"
 
 _BUFFER_BYTES = 1_000_000
+_PART_HEAD_BYTES = 2_000
 
 
 class MalformedMultipart(RequestRefused):
     code = "malformed_multipart"
     http_status = 400
+
+
+def check_length(limits: IngestLimits) -> None:
+    """Raises UploadTooLarge where the form announces more than any may have."""
+    length, most = request.content_length or 0, limits.max_job_bytes + _PART_HEAD_BYTES * limits.max_images
+    if length > most:
+        raise UploadTooLarge(f"the form is larger than is allowed ({most:,} bytes)", max_bytes=most)
 
 
 def receive_form(body: Readable, storage: Storage, upload: Upload, limits: IngestLimits) -> tuple[UploadFile, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from socket import SHUT_RD, socket
@@ -21,6 +22,7 @@ BLOCK_BYTES = 1 << 16
 
 _SILENT_SECONDS = 30.0
 _BASE_SECONDS = 60.0
+_LOOK_SECONDS = 2.0
 _LEAST_BYTES_PER_SECOND = 20_000
 """Whoever is slower than this holds a thread that others wait for."""
 
@@ -44,27 +46,33 @@ class Receiving:
         self._free = threading.BoundedSemaphore(most)
 
     @contextmanager
-    def body(self, size: int) -> Iterator[Readable]:
-        """The body of the current request, of about `size` bytes. Reading ends when the client is too slow.
+    def body(self) -> Iterator[Readable]:
+        """The body of the current request. Reading ends when the client is silent, or too slow.
 
         Raises TooManyUploads; UploadDamaged from `read` where the body breaks off.
         """
         if not self._free.acquire(blocking=False):
             raise TooManyUploads("too many files are being received; send this one again soon")
         try:
-            with _ended_after(_BASE_SECONDS + size / _LEAST_BYTES_PER_SECOND):
-                request.max_content_length = sys.maxsize  # The caller counts.
-                yield _Body()
+            request.max_content_length = sys.maxsize  # The caller counts.
+            body = _Body()
+            with _watched(body):
+                yield body
         finally:
             self._free.release()
 
 
 class _Body:
+    def __init__(self) -> None:
+        self.received = 0
+
     def read(self, size: int, /) -> bytes:
         try:
-            return request.stream.read(size)
+            data = request.stream.read(size)
         except (ClientDisconnected, OSError) as error:
             raise UploadDamaged("the file was cut short on its way, or came too slowly; send it again") from error
+        self.received += len(data)
+        return data
 
 
 def receive(body: Readable, storage: Storage, key: str, file: UploadFile) -> None:
@@ -91,25 +99,30 @@ def longer_than_announced(file: UploadFile) -> UploadTooLarge:
 
 
 @contextmanager
-def _ended_after(seconds: float) -> Iterator[None]:
-    """Have reading from the client's socket end when it is silent for long, and after `seconds` in any case."""
+def _watched(body: _Body) -> Iterator[None]:
+    """Have reading from the client's socket end when it is silent for long, or slow over all.
+
+    Its own time-out would not do: a byte now and then keeps a read going for days.
+    """
     connection = request.environ.get("gunicorn.socket")
     if not isinstance(connection, socket):
         yield
         return
+    over, began = threading.Event(), time.monotonic()
 
-    def end() -> None:
-        with suppress(OSError):
-            connection.shutdown(SHUT_RD)
+    def watch() -> None:
+        while not over.wait(_LOOK_SECONDS):
+            if time.monotonic() - began > _BASE_SECONDS + body.received / _LEAST_BYTES_PER_SECOND:
+                with suppress(OSError):
+                    connection.shutdown(SHUT_RD)
+                return
 
-    timer = threading.Timer(seconds, end)
-    timer.daemon = True
-    timer.start()
     before = connection.gettimeout()
     connection.settimeout(_SILENT_SECONDS)
+    threading.Thread(target=watch, name="slow-upload", daemon=True).start()
     try:
         yield
     finally:
-        timer.cancel()
+        over.set()
         with suppress(OSError):
             connection.settimeout(before)

@@ -64,7 +64,7 @@ def put_file(upload_id: str, number: int) -> schemas.UploadedFile:
         raise longer_than_announced(file)
     if length is not None and length < file.size:
         raise UploadDamaged(f"{length:,} bytes are to come, and {file.size:,} were announced; send the whole file")
-    with parts.receiving.body(file.size) as body:
+    with parts.receiving.body() as body:
         receive(body, parts.storage, upload.key(number), file)
     _still_there(parts, upload, number)
     return _file(upload, number, None)
@@ -112,9 +112,10 @@ def _beyond_limits(body: schemas.NewUpload, limits: IngestLimits) -> list[Fault]
 
 def _received_form(parts: Services) -> Upload:
     limits = IngestLimits.of(parts.settings)
+    multipart.check_length(limits)
     upload = parts.store.create_upload(caller().tenant, (), _kept(parts))
     try:
-        with parts.receiving.body(request.content_length or limits.max_job_bytes) as body:
+        with parts.receiving.body() as body:
             files = multipart.receive_form(body, parts.storage, upload, limits)
         return parts.store.complete_upload(upload, files)
     except BaseException:
