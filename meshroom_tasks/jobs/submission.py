@@ -91,12 +91,15 @@ class Submission(Replanning, Uploads):
                 return job_id
             except sa.exc.IntegrityError:
                 found = connection.execute(known).one()
-        if found.fingerprint != key.fingerprint:
-            raise IdempotencyKeyReused(
-                "this Idempotency-Key was sent before with another request; use a new key for a new job",
-                job_id=found.job_id,
-            )
-        return str(found.job_id)
+        return _same_request(found, key)
+
+    @briefly
+    def submitted_before(self, key: IdempotencyKey, *, tenant: str) -> Submitted | None:
+        """What this request was answered with before; None: nothing. Raises IdempotencyKeyReused."""
+        known = sa.select(tables.submission).filter_by(tenant=tenant, idempotency_key=key.name)
+        with self.database.snapshot() as connection:
+            found = connection.execute(known).one_or_none()
+        return Submitted(_same_request(found, key), replayed=True) if found is not None else None
 
     def forget_submissions(self, older_than: timedelta) -> int:
         """Forget idempotency keys; returns how many."""
@@ -172,3 +175,13 @@ class Submission(Replanning, Uploads):
             raise RequestRefused(f"the job has no stage {from_stage!r}; it has {known}", from_stage=from_stage)
         touched = downstream_of(named[0], {row.name: row.reads for row in stages})
         return tables.step.c.stage.in_(touched) | (kind == "results")
+
+
+def _same_request(found: Row, key: IdempotencyKey) -> str:
+    """The id of the job that was recorded under the key, if the same was asked for then."""
+    if found.fingerprint != key.fingerprint:
+        raise IdempotencyKeyReused(
+            "this Idempotency-Key was sent before with another request; use a new key for a new job",
+            job_id=found.job_id,
+        )
+    return str(found.job_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from meshroom_tasks.jobs.records import DeliveryView, JobStatus, JobView, NewJob, Page, Submitted
+from meshroom_tasks.jobs.records import DeliveryView, IdempotencyKey, JobStatus, JobView, NewJob, Page, Submitted
 from meshroom_tasks.jobs.store import JobStore
 
 
@@ -18,6 +18,9 @@ class TenantJobs:
 
     def submit_once(self, new: NewJob) -> Submitted:
         return self._store.submit_once(replace(new, tenant=self._tenant))
+
+    def submitted_before(self, key: IdempotencyKey) -> Submitted | None:
+        return self._store.submitted_before(key, tenant=self._tenant)
 
     def job(self, job_id: str) -> JobView:
         return self._store.job(job_id, tenant=self._tenant)

@@ -352,3 +352,23 @@ def test_nobody_waits_for_a_slow_client(
         )
         assert_problem(answer, 422, "upload_damaged")
     assert kept(site) == []
+
+
+def test_a_request_that_is_sent_again_after_its_upload_is_gone(site: Site, client: FlaskClient) -> None:
+    upload = begin(client)
+    send_all(site, client, upload)
+    headers = {"Idempotency-Key": "order-1"}
+
+    def post(**more: Any) -> Any:
+        return client.post("/api/v1/reconstruct", json={"image_urls": [upload["url"]], **more}, headers=headers)
+
+    first = post()
+    job_id = first.get_json()["job_id"]
+    site.write(job_id, status="completed")
+    assert client.delete(f"{URL}/{upload['upload_id']}").status_code == 204
+    again = post()
+    assert (again.status_code, again.get_json()) == (202, first.get_json())
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert_problem(post(priority=9), 422, "idempotency_key_reused")
+    headers = {}
+    assert_problem(post(), 422, "upload_unknown", "/image_urls/0")

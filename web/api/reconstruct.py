@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from apiflask import APIBlueprint
 
+from meshroom_tasks.errors import UploadUnknown
+from meshroom_tasks.jobs.records import Submitted
 from web import presenters
-from web.idempotency import REPLAYED
+from web.idempotency import REPLAYED, key_of_request
+from web.problems import Refused
 from web.request_ids import current_request_id
 from web.schemas.requests import RECONSTRUCTION_EXAMPLES, Reconstruction
 from web.schemas.responses import Accepted, AcceptedHeaders
@@ -33,10 +36,21 @@ def reconstruct(body: Reconstruction) -> tuple[Accepted, int, dict[str, str]]:
     answer of the first one, and no second job.
     """
     parts = services()
-    new = new_job(body, parts, current_request_id())
-    submitted = own_jobs().submit_once(new)
+    try:
+        submitted = own_jobs().submit_once(new_job(body, parts, current_request_id()))
+    except (Refused, UploadUnknown):
+        before = _submitted_before(body)
+        if before is None:
+            raise
+        submitted = before
     parts.announce()
     headers = {"Location": presenters.job_path(submitted.job_id), "Retry-After": _POLL_SECONDS}
     if submitted.replayed:
         headers[REPLAYED] = "true"
     return presenters.accepted(submitted.job_id), 202, headers
+
+
+def _submitted_before(body: Reconstruction) -> Submitted | None:
+    """The answer that was given under this request's key when its uploads, or our settings, were still others."""
+    key = key_of_request(body)
+    return own_jobs().submitted_before(key) if key is not None else None
