@@ -1,10 +1,10 @@
 """How long a claim takes when 100 steps are ready, and when 10,000 are.
 
-    python -m benchmarks.claim_time [--server postgresql://...]
+    python -m benchmarks.claim_time [--server postgresql://...] [--tenants 50]
 
 SQLite in a folder of its own; with a server, PostgreSQL too, in two databases of its own that are dropped at the end.
-Half of the steps have addresses, and the priorities are mixed. A new job takes the place of each that was finished,
-so that the number of ready steps stays the same.
+Half of the steps have addresses, the priorities are mixed, and the jobs are spread over the tenants. A new job takes
+the place of each that was finished, so that the number of ready steps stays the same.
 """
 
 from __future__ import annotations
@@ -32,13 +32,14 @@ SIZES, CLAIMS = (100, 10_000), 200
 NAME = "job-{:06d}"
 
 
-def fill(store: JobStore, start: int, stop: int) -> None:
+def fill(store: JobStore, tenants: int, start: int, stop: int) -> None:
     """Jobs that are planned, with one chunk each that is ready."""
     begun = datetime(2026, 1, 1, tzinfo=UTC)
     made = [(NAME.format(number), number % 10, begun + timedelta(seconds=number)) for number in range(start, stop)]
     jobs = [
         {
             "id": name,
+            "tenant": tenant_of(name, tenants),
             "status": "running",
             "created_at": moment,
             "updated_at": moment,
@@ -55,11 +56,12 @@ def fill(store: JobStore, start: int, stop: int) -> None:
         for name, priority, moment in made
     ]
     stage = {"name": "A_1", "position": 0, "node_type": "A", "chunk_count": 1, "chunked": False, "reads": []}
-    stages = [{**stage, "job_id": name, "uid": name, "reads_photos": True, "weight": 1.0} for name, _, _ in made]
+    stages = [{**stage, "job_id": name, "uid": name, "reads_photos": True} for name, _, _ in made]
     steps = [
         {
             "id": f"step-{name}",
             "job_id": name,
+            "tenant": tenant_of(name, tenants),
             "kind": "chunk",
             "stage": "A_1",
             "queue": "cpu",
@@ -77,6 +79,10 @@ def fill(store: JobStore, start: int, stop: int) -> None:
             connection.execute(sa.insert(table), rows)
 
 
+def tenant_of(name: str, tenants: int) -> str:
+    return f"tenant-{int(name.removeprefix('job-')) // 10 % tenants}"
+
+
 def claim_and_finish(store: JobStore, number: int) -> tuple[float, float]:
     """Seconds of each; a new job takes the place of the finished one."""
     begun = time.perf_counter()
@@ -84,23 +90,25 @@ def claim_and_finish(store: JobStore, number: int) -> tuple[float, float]:
     claimed = time.perf_counter()
     if work is None:
         raise SystemExit("there was nothing to claim")
-    store.finish_chunk(work, Entry("key", "bundle", f"{number:064d}", 1, None))
+    store.finish_chunk(work, Entry(f"cache/engine/{'d' * 64}/A/{number}/0/l", "bundle", f"{number:064d}", 1, None))
     return claimed - begun, time.perf_counter() - claimed
 
 
-def run(urls: Mapping[int, str], table: Table) -> None:
+def run(urls: Mapping[int, str], tenants: int, table: Table) -> None:
     """Both sizes in turn, so that a machine whose speed drifts does not decide."""
     stores = {size: JobStore(Database(url)) for size, url in urls.items()}
     for size, store in stores.items():
         store.database.upgrade()
-        fill(store, 0, size)
+        for number in range(tenants):
+            store.add_tenant(f"tenant-{number}")
+        fill(store, tenants, 0, size)
         with store.database.transaction() as connection:
             connection.execute(sa.text("analyze"))
     seconds: dict[int, list[tuple[float, float]]] = {size: [] for size in stores}
     for number in range(CLAIMS):
         for size, store in stores.items():
             seconds[size].append(claim_and_finish(store, number))
-            fill(store, size + number, size + number + 1)
+            fill(store, tenants, size + number, size + number + 1)
     medians = {}
     for size, store in stores.items():
         claims, finishes = zip(*seconds[size], strict=True)
@@ -131,13 +139,14 @@ def databases_on(server: str) -> Iterator[Mapping[int, str]]:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Claim time with few and with many ready steps.")
     parser.add_argument("--server", metavar="URL", help="a PostgreSQL to measure too")
+    parser.add_argument("--tenants", type=int, default=1, help="so many have jobs waiting")
     options = parser.parse_args(arguments)
     table = Table("database", "ready", "claim median ms", "claim p95 ms", "finish median ms")
     with tempfile.TemporaryDirectory(prefix="claim-time-") as folder:
-        run({size: f"sqlite:///{Path(folder) / f'{size}.sqlite'}" for size in SIZES}, table)
+        run({size: f"sqlite:///{Path(folder) / f'{size}.sqlite'}" for size in SIZES}, options.tenants, table)
     if options.server:
         with databases_on(options.server) as urls:
-            run(urls, table)
+            run(urls, options.tenants, table)
     Console().print(table)
 
 

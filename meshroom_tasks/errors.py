@@ -88,6 +88,18 @@ class IdempotencyKeyReused(RequestRefused):
     code = "idempotency_key_reused"
 
 
+class TooManyImages(RequestRefused):
+    """More photos than the tenant's jobs may have."""
+
+    code = "images_limit"
+
+
+class StorageLimit(RequestRefused):
+    """The tenant's photos and results take all the room that it may have."""
+
+    code = "storage_limit"
+
+
 class UrlInvalid(RequestRefused):
     """A URL that cannot be used whatever it names: malformed, too long, with user info."""
 
@@ -150,6 +162,12 @@ class TooManyRequests(ServiceError):
     def __init__(self, message: str, *, retry_after: int, **context: Any) -> None:
         super().__init__(message, retry_after=retry_after, **context)
         self.retry_after = retry_after
+
+
+class QueuedJobsLimit(TooManyRequests):
+    """As many of the tenant's jobs are queued as may be."""
+
+    code = "queued_jobs_limit"
 
 
 # What photos can get wrong.

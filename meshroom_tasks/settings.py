@@ -172,6 +172,11 @@ class Settings(BaseSettings):
     hint_seconds: float = 10.0
     """A step that is ready and not taken for this long is announced again."""
 
+    # Tenants: what each may have at a time, unless it has limits of its own; 0: no limit
+    tenant_max_running_jobs: int = Field(0, ge=0)
+    tenant_max_queued_jobs: int = Field(0, ge=0)
+    tenant_max_storage_bytes: int = Field(0, ge=0)
+
     # Ingest
     image_private_hosts: CommaSeparated = ()
     image_buckets: CommaSeparated = ()

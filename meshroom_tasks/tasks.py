@@ -70,7 +70,7 @@ def ingest(service: Service, holding: Holding) -> None:
             work.image_urls,
             session=service.photo_session,
             storage=service.storage,
-            limits=IngestLimits.of(service.settings),
+            limits=IngestLimits.of(service.settings).within(work.max_images, work.max_job_bytes),
             scratch=scratch,
             progress=holding.progress,
             stop=holding.stop_reason,

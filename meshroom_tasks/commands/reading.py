@@ -57,7 +57,8 @@ def _show(out: Console, view: JobView) -> None:
     left = f", about {view.seconds_left:.0f} s left" if view.seconds_left is not None else ""
     out.print(f"[bold]{view.id}[/]  {view.status}, {view.progress:.0%}{left}")
     out.print(
-        f"{view.image_count} photos, pipeline {escape(view.pipeline)}, priority {view.priority}, run {view.attempts}"
+        f"tenant {view.tenant}, {view.image_count} photos, pipeline {escape(view.pipeline)}, priority {view.priority}, "
+        f"run {view.attempts}"
     )
     table = Table("stage", "state", "done", "chunks", "tries", "time", "worker", box=None, pad_edge=False)
     for stage in view.stages:

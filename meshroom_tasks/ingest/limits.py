@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from meshroom_tasks.settings import Settings
 
@@ -21,6 +21,14 @@ class IngestLimits:
     max_job_bytes: int = 20_000_000_000
     image_seconds: float = 120.0
     skip_bad_images: bool = False
+
+    def within(self, max_images: int, max_job_bytes: int) -> IngestLimits:
+        """With the tenant's own limits, where those are lower; 0: it has none."""
+        return replace(
+            self,
+            max_images=min(self.max_images, max_images or self.max_images),
+            max_job_bytes=min(self.max_job_bytes, max_job_bytes or self.max_job_bytes),
+        )
 
     @classmethod
     def of(cls, settings: Settings) -> IngestLimits:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from meshroom_tasks.errors import NotFound
 from meshroom_tasks.jobs import tables
 from meshroom_tasks.jobs.database import Database
-from meshroom_tasks.jobs.records import ErrorView
+from meshroom_tasks.jobs.records import NO_LIMITS, ErrorView, TenantLimits
 from meshroom_tasks.jobs.states import StepEvent, sources, target
 
 Row = sa.Row[Any]
@@ -60,9 +60,9 @@ class Timing:
 class StoreBase:
     """Base of the parts of the store; every public method of a part is one transaction.
 
-    Locks are taken in one order, so that no two transactions wait for each other: the job's row, then rows of its
-    steps and deliveries, at last one of experience. A claim and a heartbeat lock nothing but one step, and wait for
-    nobody while they hold it.
+    Locks are taken in one order, so that no two transactions wait for each other: a tenant's row, the job's row, then
+    rows of its steps and deliveries, at last one of experience. A claim and a heartbeat lock nothing but one step (a
+    claim for a tenant with a limit the tenant before), and wait for nobody while they hold it.
     """
 
     def __init__(
@@ -72,10 +72,12 @@ class StoreBase:
         timing: Timing = Timing(),
         base_url: str = "http://127.0.0.1:8000",
         clock: Clock | None = None,
+        default_limits: TenantLimits = NO_LIMITS,
     ) -> None:
         self.database = database
         self.timing = timing
         self.base_url = base_url
+        self.default_limits = default_limits
         self._clock = clock
 
     def _now(self, connection: sa.Connection) -> datetime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,18 +16,19 @@ from meshroom_tasks.jobs.forecast import views_of_chunk
 from meshroom_tasks.jobs.queueing import best_of
 from meshroom_tasks.jobs.records import Adjustment, Options, Photo, Work
 from meshroom_tasks.jobs.retries import briefly
+from meshroom_tasks.jobs.shares import Shares
 from meshroom_tasks.jobs.states import StepEvent
 from meshroom_tasks.jobs.waiting import Waiting
 
 
-class Claims(Flow, Waiting):
+class Claims(Flow, Shares, Waiting):
     @briefly
     def claim(self, step_id: str, worker: str) -> Work | None:
         """Take the best step of the queue that `step_id` belongs to; None when there is none to take.
 
-        The best is of the highest priority, then of the oldest job, then the first of its graph. It is taken by a row
-        lock that never waits: steps that others are taking, cancelling or renewing are passed over, and so are those
-        that avoid the worker.
+        The best is of the tenant whose share is the least, then of the highest priority, then of the oldest job, then
+        the first of its graph. It is taken by a row lock that never waits: steps that others are taking, cancelling or
+        renewing are passed over, and so are those that avoid the worker.
         """
         with self.database.transaction() as connection:
             queue = connection.execute(
@@ -34,14 +36,10 @@ class Claims(Flow, Waiting):
             ).scalar_one_or_none()
             if queue is None:
                 return None
-            now = self._now(connection)
-            best = (
-                best_of(queue, now, 1, tables.step.c.id)
-                .where(open_to(worker, now))
-                .with_for_update(of=tables.step, skip_locked=True)
-            )
-            while (chosen := connection.execute(best).scalar_one_or_none()) is not None:
-                step = self._take(connection, chosen, worker)
+            for number, share in enumerate(self._shares(connection, queue)):
+                # To wait is safe for the first only, as long as nothing is held.
+                jobs = self._jobs_that_may_run(connection, share, lock=True, wait=number == 0)
+                step = self._take_best(connection, queue, share.tenant, jobs, worker)
                 if step is not None:
                     job = self._read_job(connection, step.job_id)
                     if job.status == "queued":
@@ -49,6 +47,20 @@ class Claims(Flow, Waiting):
                     return self._work(connection, job, step)
             self._announce_soon(connection, queue, worker)
             return None
+
+    def _take_best(
+        self, connection: sa.Connection, queue: str, tenant: str, jobs: Sequence[str] | None, worker: str
+    ) -> Row | None:
+        now = self._now(connection)
+        best = (
+            best_of(queue, tenant, now, 1, tables.step.c.id, jobs=jobs)
+            .where(open_to(worker, now))
+            .with_for_update(of=tables.step, skip_locked=True)
+        )
+        while (chosen := connection.execute(best).scalar_one_or_none()) is not None:
+            if (step := self._take(connection, chosen, worker)) is not None:
+                return step
+        return None
 
     def _take(self, connection: sa.Connection, step_id: str, worker: str) -> Row | None:
         """The step, now running; None when the same chunk has just been taken for another job."""
@@ -98,6 +110,9 @@ class Claims(Flow, Waiting):
             "photos": tuple(Photo(**photo) for photo in job.photos or ()),
             "refresh": step.refresh,
         }
+        if step.kind == "ingest":
+            limits = self._limits(self._tenant(connection, job.tenant))
+            return Work(**common, max_images=limits.max_images, max_job_bytes=limits.max_job_bytes)
         if step.stage is None and step.kind != "results":
             return Work(**common)
         stages = self._stages(connection, job.id)

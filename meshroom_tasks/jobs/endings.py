@@ -13,17 +13,20 @@ from meshroom_tasks.jobs import tables
 from meshroom_tasks.jobs.base import Row, error_json
 from meshroom_tasks.jobs.cache_entries import CacheEntries
 from meshroom_tasks.jobs.notices import completed_notice, failed_notice
+from meshroom_tasks.jobs.queueing import in_state
 from meshroom_tasks.jobs.records import ErrorView, JobStatus, ResultFile
+from meshroom_tasks.jobs.tenants import Tenants
 
 CANCELLED = ErrorView(code="job_cancelled", message="The job was cancelled on request.")
 
 
-class Endings(CacheEntries):
+class Endings(CacheEntries, Tenants):
     def _complete_job(
         self, connection: sa.Connection, job: Row, results: Sequence[ResultFile], quality: Mapping[str, Any]
     ) -> None:
         files = [vars(item) for item in results]
-        self._end(connection, job, "completed", results=files, quality=dict(quality), error=None)
+        size = sum(item.size for item in results)
+        self._end(connection, job, "completed", results=files, results_bytes=size, quality=dict(quality), error=None)
         self._notify(connection, job, completed_notice(job.id, job.metadata, results, self.base_url))
 
     def _fail_job(self, connection: sa.Connection, job: Row, error: ErrorView) -> None:
@@ -41,6 +44,18 @@ class Endings(CacheEntries):
         self._cancel_waiting_steps(connection, job.id)
         self._use_entries_of(connection, job.id)
         self._update_job(connection, job.id, status=status, finished_at=self._now(connection), **values)
+        self._announce_next_job(connection, job.tenant)
+
+    def _announce_next_job(self, connection: sa.Connection, tenant: str) -> None:
+        """Where a tenant may run so many jobs only, the place of one that has ended is for the next in its queue."""
+        if not self._limits(self._tenant(connection, tenant)).max_running_jobs:
+            return
+        job, step = tables.job.c, tables.step.c
+        queued = sa.select(tables.job).where(job.tenant == tenant, job.status == "queued", ~job.cancel_requested)
+        found = connection.execute(queued.order_by(job.priority.desc(), job.created_at, job.id).limit(1)).one_or_none()
+        if found is not None:
+            for row in connection.execute(sa.select(tables.step).where(step.job_id == found.id, in_state("ready"))):
+                self._announce(connection, found, row)
 
     def _notify(self, connection: sa.Connection, job: Row, body: Mapping[str, Any]) -> None:
         if job.callback_url is None:

@@ -9,8 +9,8 @@ from datetime import timedelta
 import sqlalchemy as sa
 
 from meshroom_tasks.jobs import tables
-from meshroom_tasks.jobs.base import StoreBase
 from meshroom_tasks.jobs.queueing import best_of, in_state
+from meshroom_tasks.jobs.shares import Shares
 
 MOST_HINTS = 100
 _TAKEN = timedelta(seconds=30)
@@ -32,7 +32,7 @@ class Hint:
     request_id: str
 
 
-class Outbox(StoreBase):
+class Outbox(Shares):
     def take_hints(self, limit: int = MOST_HINTS) -> tuple[Hint, ...]:
         """Hints to send now. They come back after half a minute unless `drop_hints` says that they were sent."""
         outbox = tables.outbox
@@ -73,7 +73,7 @@ class Outbox(StoreBase):
         """Announce again what is due and was not taken; returns how many hints that made.
 
         A message may be lost with the worker that held it, or purged: the state in SQL is what counts. Any hint leads
-        to the best step of its queue, so only the first few of a queue are announced again, however long it is, and
+        to the best step of its queue, so only the first few of each tenant are announced again, however many wait, and
         each further hint for the same step waits twice as long.
         """
         with self.database.snapshot() as connection:
@@ -83,10 +83,15 @@ class Outbox(StoreBase):
     def _renew_steps(self, queue: str) -> int:
         with self.database.transaction() as connection:
             now = self._now(connection)
-            first = best_of(queue, now, _RENEWED_AT_ONCE, tables.step.c.id)
+            shares = self._shares(connection, queue)
+            first: list[str] = []
+            for share in shares:
+                jobs = self._jobs_that_may_run(connection, share, lock=False)
+                each = -(-_RENEWED_AT_ONCE // len(shares))
+                first += connection.scalars(best_of(queue, share.tenant, now, each, tables.step.c.id, jobs=jobs))
             steps = connection.execute(
                 sa.select(tables.step)
-                .where(tables.step.c.id.in_(connection.scalars(first).all()), tables.step.c.next_hint_at <= now)
+                .where(tables.step.c.id.in_(first), tables.step.c.next_hint_at <= now)
                 .where(in_state("ready"))
                 .with_for_update(skip_locked=True)
             ).all()

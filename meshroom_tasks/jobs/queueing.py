@@ -1,4 +1,6 @@
-"""Which step is next: of the highest priority, then of the oldest job, then the first of the graph.
+"""Which step of a tenant is next: of the highest priority, then of the oldest job, then the first of the graph.
+
+Which tenant is next: shares.py.
 
 A hint "look at step X" is worth one claim of the best step of X's queue. There is a hint for every step that became
 ready, so there are as many claims to come as there are steps to take, and it does not matter which hint comes first.
@@ -6,7 +8,7 @@ ready, so there are as many claims to come as there are steps to take, and it do
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -30,17 +32,21 @@ def turn(job: Row, kind: Literal["ingest", "plan", "chunk", "results"], stage: i
     }
 
 
-def best_of(queue: str, now: datetime, limit: int, *columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
-    """The steps of the queue that could be claimed now, the best first: due, and computed by nobody for another job.
+def best_of(
+    queue: str, tenant: str, now: datetime, limit: int, *columns: sa.ColumnElement[Any], jobs: Sequence[str] | None
+) -> sa.Select[Any]:
+    """The tenant's steps of the queue that could be claimed now, the best first: due, and computed by nobody for
+    another job; of all its jobs, or only of `jobs`.
 
     The index `ix_step_turn` holds them in this order, so that the database reads no more than it returns.
     """
     step, running = tables.step.c, tables.step.alias("running")
     same_address = sa.exists().where(running.c.address == step.address, in_state("running", running))
-    return (
+    query = (
         sa.select(*columns)
         .where(
             step.queue == queue,
+            step.tenant == tenant,
             in_state("ready"),
             step.not_before.is_(None) | (step.not_before <= now),
             ~same_address,
@@ -48,6 +54,7 @@ def best_of(queue: str, now: datetime, limit: int, *columns: sa.ColumnElement[An
         .order_by(step.rank, step.queued_at, step.position, step.chunk, step.id)
         .limit(limit)
     )
+    return query if jobs is None else query.where(step.job_id.in_(jobs))
 
 
 def in_state(state: Literal["ready", "running"], steps: sa.FromClause = tables.step) -> sa.ColumnElement[bool]:

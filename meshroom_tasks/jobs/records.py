@@ -82,6 +82,23 @@ NO_RELIEF = Relief()
 
 
 @dataclass(frozen=True)
+class TenantLimits:
+    """What a tenant may have at a time; 0: no limit."""
+
+    max_running_jobs: int = 0
+    max_queued_jobs: int = 0
+    max_images: int = 0
+    """Photos of one job."""
+    max_job_bytes: int = 0
+    """All photos of one job."""
+    max_storage_bytes: int = 0
+    """Photos and results of all its jobs."""
+
+
+NO_LIMITS = TenantLimits()
+
+
+@dataclass(frozen=True)
 class NewJob:
     """A validated request, ready to be recorded."""
 
@@ -162,6 +179,9 @@ class Work:
     outputs: tuple[str, ...]
     options: Options = Options()
     adjustments: tuple[Adjustment, ...] = ()
+    max_images: int = 0
+    max_job_bytes: int = 0
+    """What one job of the tenant may have; 0: no limit of its own. For ingest only."""
     engine: str = ""
     photos_digest: str = ""
     photos: tuple[Photo, ...] = ()

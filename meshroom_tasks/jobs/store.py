@@ -9,6 +9,7 @@ from meshroom_tasks.jobs.database import Database, Limits
 from meshroom_tasks.jobs.deliveries import Deliveries
 from meshroom_tasks.jobs.keys import Keys
 from meshroom_tasks.jobs.outbox import Outbox
+from meshroom_tasks.jobs.records import TenantLimits
 from meshroom_tasks.jobs.submission import Submission
 from meshroom_tasks.jobs.views import Views
 from meshroom_tasks.jobs.work import WorkStore
@@ -28,7 +29,18 @@ def open_store(settings: Settings) -> JobStore:
     else:
         database.require_current()
     timing = Timing(lease=timedelta(seconds=settings.lease_seconds), hint=timedelta(seconds=settings.hint_seconds))
-    return JobStore(database, timing=timing, base_url=settings.base_url)
+    return JobStore(database, timing=timing, base_url=settings.base_url, default_limits=_tenant_limits(settings))
+
+
+def _tenant_limits(settings: Settings) -> TenantLimits:
+    """Of a tenant that has no limits of its own."""
+    return TenantLimits(
+        max_running_jobs=settings.tenant_max_running_jobs,
+        max_queued_jobs=settings.tenant_max_queued_jobs,
+        max_images=settings.max_images,
+        max_job_bytes=settings.max_job_bytes,
+        max_storage_bytes=settings.tenant_max_storage_bytes,
+    )
 
 
 def open_database(settings: Settings) -> Database:

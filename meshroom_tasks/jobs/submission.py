@@ -45,6 +45,7 @@ class Submission(Replanning, Uploads):
                 first = self._first_of(connection, new.tenant, new.idempotency, job_id, now)
                 if first != job_id:
                     return Submitted(first, replayed=True)
+            self._admit(connection, new.tenant, new.image_count or len(new.image_urls))
             connection.execute(
                 sa.insert(tables.job).values(
                     id=job_id,

@@ -105,6 +105,9 @@ job = sa.Table(
     sa.Column("photos", sa.JSON),
     # How many photos were given, good or bad; before they are unpacked or listed, how many are known of.
     sa.Column("image_count", sa.Integer),
+    # What they take in storage.
+    sa.Column("photos_bytes", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("results_bytes", sa.BigInteger, nullable=False, server_default="0"),
     # Which part of the steps' weights comes from experience.
     sa.Column("measured", sa.Float, nullable=False, default=0.0),
     # How far it was when its graph was planned anew within an attempt.
@@ -115,6 +118,7 @@ job = sa.Table(
     sa.Column("error", sa.JSON),
     sa.Index(None, "created_at", "id"),
     sa.Index(None, "tenant", "created_at", "id"),
+    sa.Index(None, "tenant", "status"),
     sa.Index(None, "status"),
     sa.Index(None, "photos_digest"),
 )
@@ -213,7 +217,12 @@ step = sa.Table(
     sa.Column("finished_at", UtcTime),
     sa.Index(None, "job_id", "stage"),
     sa.Index("ix_step_lease", "lease_until", **_where("state = 'running'")),
-    sa.Index("ix_step_turn", "queue", "rank", "queued_at", "position", "chunk", "id", **_where("state = 'ready'")),
+    sa.Index(
+        "ix_step_turn", "queue", "tenant", "rank", "queued_at", "position", "chunk", "id", **_where("state = 'ready'")
+    ),
+    # The share that each tenant has of a queue now, and when it last got a turn.
+    sa.Index("ix_step_running", "tenant", "queue", **_where("state = 'running'")),
+    sa.Index("ix_step_last_turn", "queue", "tenant", "started_at", **_where("started_at is not null")),
     sa.Index("ix_step_waiting_address", "address", **_where("state = 'ready'")),
     # Two jobs that need the same chunk: one computes, the other waits. The database decides which.
     sa.Index(

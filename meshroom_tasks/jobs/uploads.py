@@ -13,9 +13,10 @@ import sqlalchemy as sa
 
 from meshroom_tasks.errors import NotFound, UploadUnknown
 from meshroom_tasks.jobs import tables
-from meshroom_tasks.jobs.base import Row, StoreBase, new_token
+from meshroom_tasks.jobs.base import Row, new_token
 from meshroom_tasks.jobs.retries import briefly
 from meshroom_tasks.jobs.states import ENDED
+from meshroom_tasks.jobs.tenants import Tenants
 
 _ZIP_TYPES = ("application/zip", "application/x-zip-compressed")
 
@@ -53,9 +54,12 @@ class Upload:
         return f"{self.prefix}/{number:05d}"
 
 
-class Uploads(StoreBase):
+class Uploads(Tenants):
     def create_upload(self, tenant: str, files: Sequence[UploadFile], keep: timedelta) -> Upload:
-        """Take note of an upload. `files` may be empty where they are told by `complete_upload`."""
+        """Take note of an upload. `files` may be empty where they are told by `complete_upload`.
+
+        Raises StorageLimit.
+        """
         return self._create_upload(new_token(), tenant, files, keep)
 
     @briefly
@@ -63,6 +67,7 @@ class Uploads(StoreBase):
         with self.database.transaction() as connection:
             if (found := self._find_upload(connection, upload_id)) is not None:
                 return _upload(found)  # Recorded by an attempt whose acknowledgement was lost.
+            self._admit_bytes(connection, tenant, sum(file.size for file in files))
             now = self._now(connection)
             row = {
                 "id": upload_id,

@@ -149,9 +149,11 @@ class Views(Waiting, Standing):
         return {step_id: f"waiting for {other}, which computes the same" for step_id, other in named.items()}
 
     def _slots(self, connection: sa.Connection, job: Row, now: datetime) -> list[Slot]:
-        """Room for steps on the workers that answer, but for what steps of jobs before this one take of it."""
+        """Room for steps on the workers that answer, but for what steps of jobs before this one, and of other tenants,
+        take of it."""
         step = tables.step.c
-        before = sa.select(step.worker).where(in_state("running"), step.job_id != job.id, _is_before(job))
+        comes_first = (step.tenant != job.tenant) | _is_before(job)
+        before = sa.select(step.worker).where(in_state("running"), step.job_id != job.id, comes_first)
         taken = Counter(row.worker for row in connection.execute(before))
         alive = sa.select(tables.worker).where(
             tables.worker.c.last_seen >= now - self.timing.lease,
@@ -165,17 +167,27 @@ class Views(Waiting, Standing):
         return slots
 
     def _jobs_before(self, connection: sa.Connection, job: Row) -> int:
-        """How many other jobs have steps whose turn comes before those of this job on the queues that it waits for."""
+        """How many other jobs have steps whose turn comes before those of this job on the queues that it waits for.
+
+        Of each other tenant as many as of its own: they take turns (shares.py).
+        """
         step, own = tables.step.c, tables.step.alias("own").c
         queues = sa.select(own.queue).where(own.job_id == job.id, own.state == "ready")
-        query = sa.select(sa.func.count(step.job_id.distinct())).where(
-            in_state("ready") | in_state("running"), step.job_id != job.id, step.queue.in_(queues), _is_before(job)
+        live = sa.and_(in_state("ready") | in_state("running"), step.queue.in_(queues))
+        jobs = sa.func.count(step.job_id.distinct())
+        own_before = int(
+            connection.execute(
+                sa.select(jobs).where(live, step.tenant == job.tenant, step.job_id != job.id, _is_before(job))
+            ).scalar_one()
         )
-        return int(connection.execute(query).scalar_one())
+        if not own_before:
+            return 0
+        others = sa.select(jobs).where(live, step.tenant != job.tenant).group_by(step.tenant)
+        return own_before + sum(min(own_before, count) for count in connection.scalars(others))
 
 
 def _is_before(job: Row) -> sa.ColumnElement[bool]:
-    """Steps of jobs that are served before this one."""
+    """Steps of jobs of the same tenant that are served before this one."""
     step, rank = tables.step.c, HIGHEST_PRIORITY - job.priority
     return sa.or_(step.rank < rank, sa.and_(step.rank == rank, step.queued_at < job.created_at))
 

@@ -77,7 +77,11 @@ class WorkStore(Claims, Recovery, Replanning, Learning):
         image_count: int | None = None,
     ) -> bool:
         """`image_count`: photos that were given, those included that are bad or repeat others."""
-        found = {"photos": [vars(photo) for photo in photos], "photos_digest": photos_digest}
+        found = {
+            "photos": [vars(photo) for photo in photos],
+            "photos_digest": photos_digest,
+            "photos_bytes": sum(photo.size for photo in photos),
+        }
         return self._finish(work, warnings, **found, **({} if image_count is None else {"image_count": image_count}))
 
     @patiently

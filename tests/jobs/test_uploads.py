@@ -20,6 +20,8 @@ DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
 @pytest.fixture
 def upload(store: JobStore) -> Upload:
+    for tenant in ("a", "b"):
+        store.add_tenant(tenant)
     return store.create_upload("a", FILES, DAY)
 
 
@@ -36,6 +38,7 @@ def test_it_comes_back_to_its_tenant_alone(store: JobStore, upload: Upload) -> N
 
 
 def test_files_may_be_told_later(store: JobStore) -> None:
+    store.add_tenant("a")
     begun = store.create_upload("a", (), DAY)
     assert store.complete_upload(begun, FILES).files == store.upload(begun.id, "a").files == FILES
 
@@ -88,6 +91,7 @@ def test_a_deleted_job_needs_nothing(store: JobStore, upload: Upload) -> None:
 
 
 def test_either_the_job_has_its_photos_or_it_is_refused(store: JobStore) -> None:
+    store.add_tenant("a")
     with ThreadPoolExecutor(2) as pool:
         for _ in range(20):
             upload, both = store.create_upload("a", FILES, DAY), Barrier(2)

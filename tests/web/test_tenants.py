@@ -150,13 +150,33 @@ def test_jobs_across_tenants_are_for_admins(mine: Mine) -> None:
 
 def test_who_computes_the_same_is_not_named(site: Site) -> None:
     """The id of a job opens its results."""
-    site.store.add_tenant("b")
+    site.store.add_tenant("other")
     first = run_to_plan(site.store, GRAPH[:1])
     own = run_to_plan(site.store, GRAPH[:1])
-    foreign = run_to_plan(site.store, GRAPH[:1], tenant="b")
+    foreign = run_to_plan(site.store, GRAPH[:1], tenant="other")
     assert claim_kind(site.store, "chunk") is not None
     waiting = {job: site.store.job(job).stages[2].chunks[0].waiting for job in (own, foreign)}
     assert waiting == {
         own: f"waiting for job {first}, which computes the same",
         foreign: "waiting for another job, which computes the same",
     }
+
+
+def test_limits_are_answered_with_codes_that_name_them(site: Site) -> None:
+    client = site.client(READ_AND_SUBMIT, "shop")
+
+    def send() -> TestResponse:
+        return client.post("/api/v1/reconstruct", json={"image_urls": IMAGES})
+
+    site.store.change_tenant("shop", {"max_queued_jobs": 1, "max_images": 3})
+    first = send()
+    assert first.status_code == 202
+    refused = send()
+    assert_problem(refused, 429, "queued_jobs_limit")
+    assert int(refused.headers["Retry-After"]) > 0
+    site.store.change_tenant("shop", {"max_images": 2})
+    assert_problem(send(), 422, "images_limit")
+    site.write(first.get_json()["job_id"], results_bytes=10)
+    site.store.change_tenant("shop", {"max_images": None, "max_storage_bytes": 10})
+    assert_problem(send(), 422, "storage_limit")
+    assert site.client().post("/api/v1/reconstruct", json={"image_urls": IMAGES}).status_code == 202
