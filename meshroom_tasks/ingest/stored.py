@@ -14,7 +14,7 @@ import os
 import threading
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from meshroom_tasks.errors import BundleCorrupt, Stopped
@@ -56,7 +56,9 @@ def store_photos(
 
     for count, _ in enumerate(completed(put, files, stop), start=1):
         progress(count / len(files))
-    manifest = {"photos_digest": photos_digest, "photos": [asdict(photo) for photo, _ in files]}
+    # What a client calls its photos stays with its job: others may share the files.
+    told = [asdict(replace(photo, source="")) for photo, _ in files]
+    manifest = {"photos_digest": photos_digest, "photos": told}
     key = photo_key(photos_digest, "manifest.json")
     storage.put_bytes(key, json.dumps(manifest, indent=1).encode(), if_absent=True, media_type="application/json")
 

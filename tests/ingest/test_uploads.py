@@ -30,6 +30,8 @@ def test_uploads_and_addresses_together(ingest: Ingest) -> None:
     assert [photo.index for photo in result.photos] == [0, 1, 2]
     assert [photo.source for photo in result.photos] == ["2.jpg", "", "0.jpg"]
     assert ingest.storage.get_bytes(f"inputs/{result.photos_digest}/{result.photos[0].name}") == PHOTOS["2.jpg"]
+    manifest = ingest.storage.get_bytes(f"inputs/{result.photos_digest}/manifest.json")
+    assert b"2.jpg" not in manifest, "the names are the client's; who shares the photos does not see them"
 
 
 def test_repeats_and_bad_ones_are_told_by_their_place_among_all(ingest: Ingest) -> None:
