@@ -55,19 +55,22 @@ class Upload:
 
 
 class Uploads(Tenants):
-    def create_upload(self, tenant: str, files: Sequence[UploadFile], keep: timedelta) -> Upload:
-        """Take note of an upload. `files` may be empty where they are told by `complete_upload`.
-
-        Raises StorageLimit.
+    def create_upload(
+        self, tenant: str, files: Sequence[UploadFile], keep: timedelta, *, expected_bytes: int = 0
+    ) -> Upload:
+        """Take note of an upload. `files` may be empty, and only their bytes expected, where they are told by
+        `complete_upload`. Raises StorageLimit.
         """
-        return self._create_upload(new_token(), tenant, files, keep)
+        return self._create_upload(new_token(), tenant, files, keep, expected_bytes)
 
     @briefly
-    def _create_upload(self, upload_id: str, tenant: str, files: Sequence[UploadFile], keep: timedelta) -> Upload:
+    def _create_upload(
+        self, upload_id: str, tenant: str, files: Sequence[UploadFile], keep: timedelta, expected_bytes: int
+    ) -> Upload:
         with self.database.transaction() as connection:
             if (found := self._find_upload(connection, upload_id)) is not None:
                 return _upload(found)  # Recorded by an attempt whose acknowledgement was lost.
-            self._admit_bytes(connection, tenant, sum(file.size for file in files))
+            self._admit_bytes(connection, tenant, max(expected_bytes, _bytes_of(files)))
             now = self._now(connection)
             row = {
                 "id": upload_id,
@@ -81,9 +84,10 @@ class Uploads(Tenants):
 
     @briefly
     def complete_upload(self, upload: Upload, files: Sequence[UploadFile]) -> Upload:
-        """Say what the files of an upload turned out to be. Raises NotFound."""
+        """Say what the files of an upload turned out to be. Raises NotFound, StorageLimit."""
         with self.database.transaction() as connection:
-            self._live_upload(connection, upload.id, upload.tenant)
+            if self._live_upload(connection, upload.id, upload.tenant).files != tuple(files):
+                self._admit_bytes(connection, upload.tenant, _bytes_of(files))
             rows = sa.update(tables.upload).where(tables.upload.c.id == upload.id)
             connection.execute(rows.values(files=[asdict(file) for file in files]))
             return self._live_upload(connection, upload.id, upload.tenant)
@@ -149,6 +153,10 @@ class Uploads(Tenants):
     def _find_upload(self, connection: sa.Connection, upload_id: str, *, lock: bool = False) -> Row | None:
         query = sa.select(tables.upload).where(tables.upload.c.id == upload_id)
         return connection.execute(query.with_for_update() if lock else query).one_or_none()
+
+
+def _bytes_of(files: Sequence[UploadFile]) -> int:
+    return sum(file.size for file in files)
 
 
 def _is_needed(upload_id: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:

@@ -8,7 +8,7 @@ from threading import Barrier
 
 import pytest
 
-from meshroom_tasks.errors import NotFound, UploadUnknown
+from meshroom_tasks.errors import NotFound, StorageLimit, UploadUnknown
 from meshroom_tasks.jobs.store import JobStore
 from meshroom_tasks.jobs.uploads import Upload, UploadFile
 
@@ -41,6 +41,18 @@ def test_files_may_be_told_later(store: JobStore) -> None:
     store.add_tenant("a")
     begun = store.create_upload("a", (), DAY)
     assert store.complete_upload(begun, FILES).files == store.upload(begun.id, "a").files == FILES
+
+
+def test_a_form_counts_against_the_storage_of_its_tenant(store: JobStore) -> None:
+    store.add_tenant("a")
+    store.change_tenant("a", {"max_storage_bytes": 20})
+    with pytest.raises(StorageLimit):
+        store.create_upload("a", (), DAY, expected_bytes=21)
+    begun = store.create_upload("a", (), DAY)
+    with pytest.raises(StorageLimit):
+        store.complete_upload(begun, FILES)
+    assert store.complete_upload(begun, FILES[:2]).files == FILES[:2]
+    assert store.complete_upload(begun, FILES[:2]).files == FILES[:2], "it may be told twice"
 
 
 def test_an_upload_goes_after_its_time(store: JobStore, clock: Clock, upload: Upload) -> None:

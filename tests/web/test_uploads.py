@@ -323,6 +323,18 @@ def test_a_file_whose_upload_goes_meanwhile_is_not_left_behind(
     assert kept(site) == []
 
 
+def test_the_storage_of_a_tenant_is_not_overfilled(make_site: Callable[..., Site]) -> None:
+    site = make_site(tenant_max_storage_bytes=2000)
+    client = site.client()
+    upload = begin(client, [{"name": "1.jpg", "size": 1500}])
+    answer = client.post(URL, json={"files": [{"name": "2.jpg", "size": 501}]})
+    assert_problem(answer, 422, "storage_limit")
+    assert_problem(client.post(URL, data={"file": (io.BytesIO(b"x" * 501), "2.jpg")}), 422, "storage_limit")
+    assert kept(site) == []
+    assert client.delete(f"{URL}/{upload['upload_id']}").status_code == 204
+    assert client.post(URL, data={"file": (io.BytesIO(b"x" * 501), "2.jpg")}).status_code == 201
+
+
 def test_only_so_many_are_received_at_a_time(site: Site, client: FlaskClient) -> None:
     upload = begin(client)
     with site.app.test_request_context(), site.parts.receiving.body():

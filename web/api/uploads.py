@@ -113,7 +113,7 @@ def _beyond_limits(body: schemas.NewUpload, limits: IngestLimits) -> list[Fault]
 def _received_form(parts: Services) -> Upload:
     limits = IngestLimits.of(parts.settings)
     multipart.check_length(limits)
-    upload = parts.store.create_upload(caller().tenant, (), _kept(parts))
+    upload = parts.store.create_upload(caller().tenant, (), _kept(parts), expected_bytes=request.content_length or 0)
     try:
         with parts.receiving.body() as body:
             files = multipart.receive_form(body, parts.storage, upload, limits)
