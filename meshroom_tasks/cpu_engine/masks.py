@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from meshroom_tasks.cpu_engine.pixels import opened
+
 Mask = NDArray[np.bool_]
 
 LEAST_ALPHA = 128
@@ -21,13 +23,13 @@ _WHOLE = 0.999
 
 
 def read_mask(path: Path) -> Mask | None:
-    """The mask that a photo carries, in the sensor's orientation. None where no pixel is transparent.
+    """The mask that a photo carries, in the orientation of its header. None where no pixel is transparent.
 
     Only the header of a photo without transparency is read. Raises ValueError when it cannot be read.
     """
     Image.MAX_IMAGE_PIXELS = None
     try:
-        with Image.open(path) as image:
+        with opened(path) as image:
             if not image.has_transparency_data:
                 return None
             mask = np.asarray(image.convert("RGBA").getchannel("A")) >= LEAST_ALPHA

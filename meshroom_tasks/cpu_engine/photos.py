@@ -27,7 +27,7 @@ class PhotoError(ValueError):
 
 @dataclass(frozen=True)
 class PhotoHeader:
-    """Size in pixels as stored (EXIF rotation not applied) and the metadata that matter."""
+    """Size in pixels as stored (EXIF rotation not applied, but for a TIFF) and the metadata that matter."""
 
     path: Path
     width: int
@@ -57,13 +57,14 @@ def read_header(path: Path, sensors: Sensors = NO_SENSORS) -> PhotoHeader:
         with Image.open(path) as image:
             width, height = image.size
             exif = image.getexif()
+            is_turned = image.format == "TIFF"  # Pillow gives the size of these as they are upright.
             details = exif.get_ifd(ExifTags.IFD.Exif)
     except (OSError, SyntaxError, ValueError) as error:
         raise PhotoError(f"Photo {path.name} cannot be read: {error}") from error
     tags = {
         "Make": exif.get(ExifTags.Base.Make),
         "Model": exif.get(ExifTags.Base.Model),
-        "Orientation": exif.get(ExifTags.Base.Orientation),
+        "Orientation": None if is_turned else exif.get(ExifTags.Base.Orientation),
         "DateTime": exif.get(ExifTags.Base.DateTime),
         "Exif:FocalLength": _positive(details.get(ExifTags.Base.FocalLength)),
         "Exif:FocalLengthIn35mmFilm": _positive(details.get(ExifTags.Base.FocalLengthIn35mmFilm)),

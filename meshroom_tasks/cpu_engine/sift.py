@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -39,14 +38,6 @@ Extract = Callable[[NDArray[np.uint8], Extraction], Features]
 
 _LEAST_SHARE = 0.1
 """Of a photo that counts: no more than ten times the features are looked for."""
-
-
-def read_grey(path: Path) -> NDArray[np.uint8]:
-    """A photo as grey values (height, width) in the sensor's orientation. Raises ValueError when it cannot be read."""
-    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
-    if image is None:
-        raise ValueError(f"cannot read {path.name}")
-    return np.asarray(image, np.uint8)
 
 
 def extract_unmasked(extract: Extract, image: NDArray[np.uint8], mask: Mask | None, extraction: Extraction) -> Features:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshroom_tasks.cpu_engine.masks import filled, moved, read_mask
+from meshroom_tasks.cpu_engine.pixels import read_colour
 from meshroom_tasks.cpu_engine.scene import Camera
 from meshroom_tasks.cpu_engine.sfm_data import Intrinsic
 
@@ -33,16 +34,14 @@ def sampling_maps(camera: Camera, intrinsic: Intrinsic) -> Maps:
 
 
 def undistort(photo: Path, maps: Maps, output: Path) -> None:
-    """Write the undistorted photo, in the sensor's orientation; a PNG keeps the photo's mask as its alpha channel.
+    """Write the undistorted photo, in the orientation of its header; a PNG keeps the photo's mask as its alpha channel.
 
     Raises ValueError where reading or writing fails.
     """
-    image = cv2.imread(str(photo), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    if image is None:
-        raise ValueError(f"cannot read {photo.name}")
+    image = read_colour(photo)
     mask = read_mask(photo)
     if mask is not None:
-        image = filled(np.asarray(image, np.uint8), mask)
+        image = filled(image, mask)
     straight = cv2.remap(image, *maps, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     if mask is not None and output.suffix == ".png":
         straight = np.dstack([straight, np.where(moved(mask, *maps), 255, 0).astype(np.uint8)])

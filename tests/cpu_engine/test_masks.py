@@ -15,6 +15,7 @@ from meshroom_tasks.cpu_engine import sift
 from meshroom_tasks.cpu_engine.depth_maps import read_depth_map
 from meshroom_tasks.cpu_engine.masks import counts_at, filled, read_mask, resized, shrunk
 from meshroom_tasks.cpu_engine.mesh_files import read_mesh_file, write_mesh_file
+from meshroom_tasks.cpu_engine.pixels import read_grey
 from meshroom_tasks.cpu_engine.scene import read_scene
 from meshroom_tasks.cpu_engine.undistortion import undistort
 from meshroom_tasks.ingest.inspect import inspect_photo
@@ -138,7 +139,7 @@ def test_opaque_photos_are_as_those_without_alpha(tmp_path: Path) -> None:
         undistort(tmp_path / f"{name}.png", (x, y), tmp_path / f"{name}_straight.png")
     assert read_mask(tmp_path / "opaque.png") is None, "so nothing after it is done otherwise"
     assert (tmp_path / "plain_straight.png").read_bytes() == (tmp_path / "opaque_straight.png").read_bytes()
-    assert np.array_equal(sift.read_grey(tmp_path / "plain.png"), sift.read_grey(tmp_path / "opaque.png"))
+    assert np.array_equal(read_grey(tmp_path / "plain.png"), read_grey(tmp_path / "opaque.png"))
 
 
 @pytest.fixture(scope="module")

@@ -63,6 +63,7 @@ class FeatureExtraction(Node):
         from meshroom_tasks.cpu_engine import sift
         from meshroom_tasks.cpu_engine.features import features_path, write_features
         from meshroom_tasks.cpu_engine.masks import read_mask
+        from meshroom_tasks.cpu_engine.pixels import read_grey
         from meshroom_tasks.cpu_engine.sfm_data import View, read_sfm
 
         (describer,) = chunk.attributes["describerTypes"]
@@ -73,7 +74,7 @@ class FeatureExtraction(Node):
         views = [read_sfm(chunk.path("input"))[index] for index in chunk.views]
 
         def work(view: View) -> tuple[View, int]:
-            found = sift.extract_unmasked(extract, sift.read_grey(view.path), read_mask(view.path), extraction)
+            found = sift.extract_unmasked(extract, read_grey(view.path), read_mask(view.path), extraction)
             write_features(features_path(chunk.folder, view.view_id, describer), found)
             return view, len(found)
 
