@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, cast
 import zstandard
 
 from meshroom_tasks.errors import BundleCorrupt, HandoffIncomplete
-from meshroom_tasks.handoff.bundle_streams import BLOCK, HashingReader, HashingWriter, Told
+from meshroom_tasks.handoff.bundle_streams import BLOCK, HashingReader, HashingWriter, TarStream, Told
 from meshroom_tasks.handoff.disk import Syncing, disk_errors, give_name, part_of
 from meshroom_tasks.storage import Progress, Sink
 
@@ -125,16 +125,15 @@ def _extract(source: HashingReader, folder: Path, syncing: Syncing) -> None:
                 plain = stack.enter_context(
                     zstandard.ZstdDecompressor().stream_reader(cast(BinaryIO, source), read_size=BLOCK, closefd=False)
                 )
-            archive = stack.enter_context(tarfile.open(fileobj=plain, mode="r|", bufsize=BLOCK))
-            for member in archive:
-                plain_file = member.isreg() and not member.issparse()
-                content = archive.extractfile(member) if plain_file else None
-                if content is None or not _is_safe(member.name):
+            stream = TarStream(plain)
+            for member in stack.enter_context(tarfile.open(fileobj=cast(BinaryIO, stream), mode="r:")):
+                if not member.isreg() or member.issparse() or not _is_safe(member.name):
                     raise _corrupt(f"its member {member.name!r} is not a plain file inside of it")
                 path = folder / member.name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with path.open("xb") as target:
-                    shutil.copyfileobj(content, target, BLOCK)
+                    for piece in stream.content(member.size, -member.size % tarfile.BLOCKSIZE):
+                        target.write(piece)
                 syncing.add(path)
     except (zstandard.ZstdError, tarfile.TarError, EOFError, FileExistsError, UnicodeError, ValueError) as error:
         raise _corrupt(f"it cannot be read ({type(error).__name__})") from error
