@@ -13,9 +13,9 @@ up: $(VENV)/.installed
 
 test: lint types imports unit
 
-# Minutes of random faults on RabbitMQ, PostgreSQL and SeaweedFS: docs/faults.md
+# Minutes of random faults on RabbitMQ, PostgreSQL and SeaweedFS: docs/faults.md. A seed that fails has a second run.
 test-faults: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m chaos -s tests/faults
+	$(BIN)/python -m tests.run -m chaos -s tests/faults
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

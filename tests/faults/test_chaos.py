@@ -19,7 +19,7 @@ from tests.servers.postgres import PostgresServer
 from tests.servers.rabbitmq import RabbitMQ
 from tests.servers.seaweedfs import running_seaweedfs
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1000)]
 
 SEEDS = (1, 2, 3, 4, 5)
 JOBS = 20
