@@ -46,8 +46,7 @@ def spent(deployment: Deployment) -> Spent:
     if running is None:
         raise SystemExit("the worker has ended")
     parent = psutil.Process(running.pid)
-    # The parent has started a fork server as well, when it asked the engine for its version.
-    (pool,) = (child for child in parent.children() if child.children())
+    (pool,) = parent.children()
     (fork_server,) = pool.children()
     return Spent(own(parent), own(pool), own(fork_server) + below(fork_server) + below(pool))
 

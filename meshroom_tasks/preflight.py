@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from meshroom_tasks.callbacks import check_schedule, check_secret
-from meshroom_tasks.engine import Engine
+from meshroom_tasks.engine import Engine, release
 from meshroom_tasks.engine.failures import VOCABULARY_TREE_SOURCE
 from meshroom_tasks.engine.identity import executable
 from meshroom_tasks.errors import EngineNotFound, GraphInvalid
@@ -54,6 +54,8 @@ def equipment(
         identity = engine.identity()
     except EngineNotFound as error:
         raise Unfit(error.message) from error
+    finally:
+        release()
     _check_sensors(environment)
     if lacks_vocabulary_tree(identity, environment):
         log.warning(

@@ -138,6 +138,15 @@ _LOCK = threading.Lock()
 _server: _ForkServer | None = None
 
 
+def release() -> None:
+    """End the fork server of this process, for one that asked the engine something and goes on without it."""
+    global _server
+    with _LOCK:
+        if _server is not None:
+            _server.close()
+            _server = None
+
+
 def _fork(request: Mapping[str, Any], descriptors: Sequence[int]) -> None:
     """By this process's server: started with the first run, and anew when it was killed or is another process's."""
     global _server
