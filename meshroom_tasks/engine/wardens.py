@@ -41,16 +41,19 @@ class Warden:
             "folder": str(folder),
             "output": str(output),
         }
-        with contextlib.ExitStack() as given:
+        with contextlib.ExitStack() as given, contextlib.ExitStack() as kept:
             try:
                 input_end, self._input = os.pipe()
                 given.callback(os.close, input_end)
+                kept.callback(os.close, self._input)
                 self._output, output_end = os.pipe()
+                kept.callback(os.close, self._output)
                 given.callback(os.close, output_end)
                 errors = given.enter_context(output.open("ab"))
                 _fork(request, (input_end, output_end, errors.fileno()))
             except OSError as error:
                 raise EngineError(f"no process can be started here ({error.strerror}); free resources") from error
+            kept.pop_all()  # From here on `close` closes them.
         self._said = b""
 
     def allow(self, seconds: float) -> None:

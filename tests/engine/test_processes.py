@@ -19,6 +19,7 @@ import pytest
 
 from meshroom_tasks import errors
 from meshroom_tasks.engine import kill_leftovers, markers
+from meshroom_tasks.engine.wardens import Warden
 from meshroom_tasks.graph import PlannedGraph
 from tests.engine.conftest import Project, marked
 from tests.scripted_engine import commands
@@ -297,6 +298,14 @@ def test_driver_and_warden_die_at_once(project: Project, monkeypatch: pytest.Mon
         assert engine_of(project, process), "the test would show nothing"
         assert kill_leftovers() > 0
         eventually(lambda: engine_of(project, process) == [])
+
+
+def test_a_run_that_cannot_begin_keeps_no_descriptor(tmp_path: Path) -> None:
+    before = sorted(Path("/proc/self/fd").iterdir())
+    for _ in range(3):
+        with pytest.raises(errors.EngineError, match="no process can be started here"):
+            Warden(["true"], tmp_path, tmp_path / "gone" / "log", {})
+    assert sorted(Path("/proc/self/fd").iterdir()) == before
 
 
 def test_marks_are_of_one_run_only(project: Project) -> None:
