@@ -28,7 +28,7 @@ def node_modules(name: str) -> Path:
         if shutil.which(program) is None:
             apt.install(package)
     if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("Node.js is missing: install the Debian packages nodejs and npm, or run the tests as root on Debian")
+        pytest.skip("Node.js is missing: install the Debian packages nodejs and npm, or run as root on Debian")
     source = _SETS / name
     wanted = source / "package-lock.json"
     folder = _cache() / f"{name}-{hashlib.sha256(wanted.read_bytes()).hexdigest()[:16]}"
