@@ -54,6 +54,7 @@ def job(view: JobView, result_url: ResultUrl) -> out.Job:
         ],
         image_count=view.image_count,
         callback_url=redact(view.callback_url) if view.callback_url is not None else None,
+        callback_events=list(view.callback_events),
         metadata=dict(view.metadata),
         engine=view.engine,
         stages=[_stage(stage) for stage in view.stages],
@@ -76,9 +77,11 @@ def delivery(view: DeliveryView) -> out.Delivery:
     return out.Delivery(
         id=view.id,
         job_id=view.job_id,
+        event=view.event,
         status=view.status,
         url=redact(view.url),
         body=dict(view.body),
+        created_at=view.created_at,
         next_attempt_at=view.next_attempt_at,
         attempts=[
             out.Attempt(

@@ -30,6 +30,7 @@ def new_job(body: Reconstruction, parts: Services, request_id: str) -> NewJob:
     return NewJob(
         image_urls=tuple(body.image_urls),
         callback_url=body.callback_url,
+        callback_events=tuple(body.callback_events),
         metadata=body.metadata,
         pipeline=body.pipeline,
         settings=body.settings,
@@ -44,7 +45,10 @@ def new_job(body: Reconstruction, parts: Services, request_id: str) -> NewJob:
 
 
 def _callback(body: Reconstruction, settings: Settings) -> Iterator[Found]:
-    if body.callback_url is not None:
+    if body.callback_url is None:
+        if body.callback_events:
+            yield "/callback_events", RequestRefused("say callback_url as well: it is where events are posted")
+    else:
         try:
             check_url(body.callback_url, Egress.to(settings.callback_private_hosts))
         except RequestRefused as error:

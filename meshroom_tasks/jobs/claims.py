@@ -90,6 +90,8 @@ class Claims(Flow, Shares, Waiting):
         queued = sa.select(tables.job.c.id).where(tables.job.c.id == step.job_id, tables.job.c.status == "queued")
         if connection.execute(queued.with_for_update(skip_locked=True)).first() is not None:
             self._update_job(connection, step.job_id, status="running", started_at=self._now(connection))
+            job = self._read_job(connection, step.job_id)
+            self._tell(connection, job, "job.started", attempt=job.attempts)
 
     def _work(self, connection: sa.Connection, job: Row, step: Row) -> Work:
         common: dict[str, Any] = {

@@ -10,8 +10,9 @@ import sqlalchemy as sa
 
 from meshroom_tasks.errors import NotFound
 from meshroom_tasks.jobs import tables
-from meshroom_tasks.jobs.base import Row, StoreBase, belongs_to, new_token
-from meshroom_tasks.jobs.records import AttemptView, DeliveryStatus, DeliveryView
+from meshroom_tasks.jobs.base import Row, belongs_to, new_token
+from meshroom_tasks.jobs.events import Events
+from meshroom_tasks.jobs.records import OPTIONAL_EVENTS, AttemptView, DeliveryStatus, DeliveryView
 from meshroom_tasks.jobs.retries import briefly, patiently
 
 _LEASE = timedelta(seconds=90)
@@ -29,10 +30,13 @@ class DueDelivery:
     token: str
 
 
-class Deliveries(StoreBase):
+class Deliveries(Events):
     @briefly
     def claim_delivery(self, delivery_id: str) -> DueDelivery | None:
-        """Take the delivery if it is due; None when it is not, or when another worker is at it."""
+        """Take the delivery if it is due; None when it is not, or when another worker is at it.
+
+        An optional event is not sent any more once the receiver of the job has answered 410 Gone.
+        """
         token = new_token()
         with self.database.transaction() as connection:
             now = self._now(connection)
@@ -48,11 +52,11 @@ class Deliveries(StoreBase):
             ).one_or_none()
             if row is None:
                 return None
-            connection.execute(
-                sa.update(tables.delivery)
-                .where(tables.delivery.c.id == delivery_id)
-                .values(token=token, lease_until=now + _LEASE, next_hint_at=now + _LEASE)
-            )
+            this = sa.update(tables.delivery).where(tables.delivery.c.id == delivery_id)
+            if row.event in OPTIONAL_EVENTS and self._is_gone(connection, row.job_id):
+                connection.execute(this.values(status="disabled", next_attempt_at=None, next_hint_at=None))
+                return None
+            connection.execute(this.values(token=token, lease_until=now + _LEASE, next_hint_at=now + _LEASE))
         return DueDelivery(row.id, row.job_id, row.url, row.body, row.attempts + 1, token)
 
     @patiently
@@ -67,6 +71,7 @@ class Deliveries(StoreBase):
                 .values(
                     status=status,
                     attempts=due.attempt,
+                    last_attempt_at=attempt.at,
                     next_attempt_at=next_attempt_at,
                     next_hint_at=next_attempt_at,
                     token=None,
@@ -134,9 +139,11 @@ def _delivery_view(connection: sa.Connection, row: Row) -> DeliveryView:
     return DeliveryView(
         id=row.id,
         job_id=row.job_id,
+        event=row.event,
         status=row.status,
         url=row.url,
         body=json.loads(row.body),
+        created_at=row.created_at,
         next_attempt_at=row.next_attempt_at,
         attempts=tuple(
             AttemptView(item.number, item.at, item.status_code, item.error, item.seconds, item.response_head)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +10,7 @@ import sqlalchemy as sa
 from meshroom_tasks.jobs import tables
 from meshroom_tasks.jobs.base import Row, error_json
 from meshroom_tasks.jobs.cache_entries import CacheEntries
+from meshroom_tasks.jobs.events import Events
 from meshroom_tasks.jobs.notices import completed_notice, failed_notice
 from meshroom_tasks.jobs.queueing import in_state
 from meshroom_tasks.jobs.records import ErrorView, JobStatus, ResultFile
@@ -20,25 +19,26 @@ from meshroom_tasks.jobs.tenants import Tenants
 CANCELLED = ErrorView(code="job_cancelled", message="The job was cancelled on request.")
 
 
-class Endings(CacheEntries, Tenants):
+class Endings(CacheEntries, Tenants, Events):
     def _complete_job(
         self, connection: sa.Connection, job: Row, results: Sequence[ResultFile], quality: Mapping[str, Any]
     ) -> None:
         files = [vars(item) for item in results]
         size = sum(item.size for item in results)
         self._end(connection, job, "completed", results=files, results_bytes=size, quality=dict(quality), error=None)
-        self._notify(connection, job, completed_notice(job.id, job.metadata, results, self.base_url))
+        body = completed_notice(job.id, job.metadata, results, self.base_url)
+        self._notify(connection, job, "job.completed", body)
 
     def _fail_job(self, connection: sa.Connection, job: Row, error: ErrorView) -> None:
         self._end(connection, job, "failed", error=error_json(error))
-        self._notify(connection, job, failed_notice(job.id, job.metadata, error))
+        self._notify(connection, job, "job.failed", failed_notice(job.id, job.metadata, error))
 
     def _cancel_job_if_idle(self, connection: sa.Connection, job: Row) -> None:
         """A job is cancelled when nothing of it runs any more, and not before."""
         running = sa.exists().where(tables.step.c.job_id == job.id, tables.step.c.state == "running")
         if not connection.execute(sa.select(running)).scalar_one():
             self._end(connection, job, "cancelled", error=error_json(CANCELLED))
-            self._notify(connection, job, failed_notice(job.id, job.metadata, CANCELLED))
+            self._notify(connection, job, "job.failed", failed_notice(job.id, job.metadata, CANCELLED))
 
     def _end(self, connection: sa.Connection, job: Row, status: JobStatus, **values: Any) -> None:
         self._cancel_waiting_steps(connection, job.id)
@@ -56,22 +56,3 @@ class Endings(CacheEntries, Tenants):
         if found is not None:
             for row in connection.execute(sa.select(tables.step).where(step.job_id == found.id, in_state("ready"))):
                 self._announce(connection, found, row)
-
-    def _notify(self, connection: sa.Connection, job: Row, body: Mapping[str, Any]) -> None:
-        if job.callback_url is None:
-            return
-        delivery_id = f"msg_{uuid.uuid4().hex}"
-        now = self._now(connection)
-        connection.execute(
-            sa.insert(tables.delivery).values(
-                id=delivery_id,
-                job_id=job.id,
-                status="pending",
-                url=job.callback_url,
-                body=json.dumps(body, ensure_ascii=False, separators=(",", ":")),
-                created_at=now,
-                next_attempt_at=now,
-                next_hint_at=now + self.timing.hint,
-            )
-        )
-        self._announce_delivery(connection, job, delivery_id)

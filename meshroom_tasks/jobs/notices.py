@@ -1,12 +1,17 @@
-"""The body of the callback that tells a client how its job ended. Pure."""
+"""The bodies of callbacks. Pure.
+
+How a job ended is told in the form that clients rely on. The optional events have a `type` as well, by which a receiver
+tells them apart; what they say of is over when they come late, so `timestamp` says when it was.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from meshroom_tasks.jobs.records import ErrorView, ResultFile
+from meshroom_tasks.jobs.records import ErrorView, OptionalEvent, ResultFile
 
 LARGEST_NOTICE = 20_000
 """Bytes; receivers commonly take little more. Results that do not fit are left out: the job lists them all."""
@@ -53,3 +58,9 @@ def failed_notice(job_id: str, metadata: Mapping[str, Any], error: ErrorView) ->
         "error_code": error.code,
         "metadata": metadata,
     }
+
+
+def event_notice(
+    event: OptionalEvent, job_id: str, metadata: Mapping[str, Any], at: datetime, **what: Any
+) -> dict[str, Any]:
+    return {"type": event, "timestamp": at.isoformat(), "job_id": job_id, **what, "metadata": metadata}

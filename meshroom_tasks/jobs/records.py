@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from meshroom_tasks.api_keys import DEFAULT_TENANT
 
@@ -16,6 +16,10 @@ JobStatus = Literal["queued", "running", "completed", "failed", "cancelled"]
 StepKind = Literal["ingest", "plan", "chunk", "results"]
 StepState = Literal["blocked", "ready", "running", "done", "failed", "cancelled"]
 DeliveryStatus = Literal["pending", "succeeded", "failed", "disabled"]
+OptionalEvent = Literal["job.started", "job.stage_completed"]
+"""What a client is told besides the end, where it asks for it."""
+OPTIONAL_EVENTS: tuple[OptionalEvent, ...] = get_args(OptionalEvent)
+DeliveryEvent = Literal["job.completed", "job.failed"] | OptionalEvent
 
 JSON = Any
 
@@ -117,6 +121,7 @@ class NewJob:
     """Photos that are known of before ZIPs are unpacked and prefixes listed; None: as many as URLs."""
     idempotency: IdempotencyKey | None = None
     tenant: str = DEFAULT_TENANT
+    callback_events: tuple[OptionalEvent, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -316,6 +321,7 @@ class JobView:
     adjustments: tuple[Adjustment, ...]
     image_count: int
     callback_url: str | None
+    callback_events: tuple[OptionalEvent, ...]
     metadata: Mapping[str, JSON]
     progress: float
     seconds_left: float | None
@@ -346,9 +352,11 @@ class AttemptView:
 class DeliveryView:
     id: str
     job_id: str
+    event: DeliveryEvent
     status: DeliveryStatus
     url: str
     body: Mapping[str, JSON]
+    created_at: datetime
     next_attempt_at: datetime | None
     attempts: tuple[AttemptView, ...]
 

@@ -63,6 +63,7 @@ class Submission(Replanning, Uploads):
                     options=asdict(new.options),
                     metadata=dict(new.metadata),
                     callback_url=new.callback_url,
+                    callback_events=list(new.callback_events),
                 )
             )
             self._use_uploads(connection, job_id, new.tenant, new.uploads)

@@ -100,6 +100,7 @@ job = sa.Table(
     sa.Column("outputs", sa.JSON, nullable=False),
     sa.Column("metadata", sa.JSON, nullable=False),
     sa.Column("callback_url", sa.Text),
+    sa.Column("callback_events", sa.JSON, nullable=False, server_default="[]"),
     sa.Column("engine", sa.String(128)),
     sa.Column("photos_digest", sa.String(64)),
     sa.Column("photos", sa.JSON),
@@ -279,17 +280,22 @@ delivery = sa.Table(
     metadata,
     sa.Column("id", sa.String(64), primary_key=True),
     _job_id(),
+    sa.Column("event", sa.String(32), nullable=False, server_default="job.failed"),
     sa.Column("status", sa.String(16), nullable=False),
     sa.Column("url", sa.Text, nullable=False),
+    # The URL without its query, which is often another for each job.
+    sa.Column("endpoint", sa.Text, nullable=False, server_default=""),
     sa.Column("body", sa.Text, nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False, default=0),
     sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("last_attempt_at", UtcTime),
     sa.Column("next_attempt_at", UtcTime),
     sa.Column("next_hint_at", UtcTime),
     sa.Column("token", sa.String(32)),
     sa.Column("lease_until", UtcTime),
     sa.Index(None, "job_id"),
     sa.Index(None, "status", "next_attempt_at"),
+    sa.Index(None, "endpoint", "status"),
 )
 
 delivery_attempt = sa.Table(

@@ -120,6 +120,7 @@ class Views(Waiting, Standing):
             adjustments=tuple(Adjustment(**item) for item in job.adjustments),
             image_count=len(job.image_urls) if job.image_count is None else job.image_count,
             callback_url=job.callback_url,
+            callback_events=tuple(job.callback_events),
             metadata=job.metadata,
             progress=1.0 if job.status == "completed" else round(job_progress(tasks, job.progress_floor), 4),
             seconds_left=left,

@@ -238,6 +238,8 @@ class WorkStore(Claims, Recovery, Replanning, Learning):
         step = connection.execute(done.where(~tables.step.c.outdated).returning(tables.step)).one_or_none()
         if step is not None:
             self._update_job(connection, job.id, warnings=merged(job.warnings, warnings))
+            if step.kind != "results" and not job.cancel_requested and job.status not in ENDED:
+                self._tell_stage(connection, job, step)
             return _Settled(job, step)
         if (outdated := self._step(connection, work)) is not None:
             self._after_failure(connection, job, outdated, InputsOutdated("what the step read is computed again"))

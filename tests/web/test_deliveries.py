@@ -24,6 +24,7 @@ def path(site: Site) -> str:
             sa.insert(tables.delivery).values(
                 id="msg_1",
                 job_id=job_id,
+                event="job.failed",
                 status="failed",
                 url="https://shop.example.com/hook?token=s3cret",
                 body=json.dumps({"job_id": job_id, "status": "failed"}),
@@ -42,7 +43,8 @@ def path(site: Site) -> str:
 def test_every_attempt_is_told(client: FlaskClient, path: str) -> None:
     answer = client.get(path)
     [delivery] = answer.get_json()["data"]
-    assert (delivery["id"], delivery["status"], delivery["next_attempt_at"]) == ("msg_1", "failed", None)
+    assert (delivery["id"], delivery["event"], delivery["status"]) == ("msg_1", "job.failed", "failed")
+    assert (delivery["created_at"], delivery["next_attempt_at"]) == ("2026-01-02T03:04:05Z", None)
     assert delivery["body"]["status"] == "failed"
     assert delivery["attempts"] == [
         {

@@ -8,6 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from meshroom_tasks.errors import AddressNotAllowed
+from meshroom_tasks.jobs.records import OPTIONAL_EVENTS
 from tests.web.conftest import Site
 from web.schemas.requests import RECONSTRUCTION_EXAMPLES
 from web.schemas.uploads import NEW_UPLOAD_EXAMPLES
@@ -137,7 +138,7 @@ def test_limits_of_the_deployment_stand_in_it(site: Site, document: Document) ->
 
 
 def test_callbacks_are_documented(document: Document) -> None:
-    assert set(document["webhooks"]) == {"reconstruction.completed", "reconstruction.failed"}
+    assert set(document["webhooks"]) == {"job.completed", "job.failed", *OPTIONAL_EVENTS}
     completed = document["components"]["schemas"]["CompletedCallback"]["properties"]
     assert {"job_id", "status", "result_url", "metadata"} <= set(completed)
     failed = document["components"]["schemas"]["FailedCallback"]["properties"]

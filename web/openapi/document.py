@@ -17,6 +17,7 @@ from web.schemas import callbacks, requests, responses, uploads, workers
 Document = dict[str, Any]
 
 _REF = "#/components/schemas/"
+_OPTIONAL = "Only where `callback_events` of the job asks for it."
 _RECEIVED: tuple[type[BaseModel], ...] = (requests.Reconstruction, requests.Requeue, uploads.NewUpload)
 _SENT: tuple[type[BaseModel], ...] = (
     responses.Accepted,
@@ -33,6 +34,8 @@ _SENT: tuple[type[BaseModel], ...] = (
     responses.Problem,
     callbacks.CompletedCallback,
     callbacks.FailedCallback,
+    callbacks.StartedEvent,
+    callbacks.StageCompletedEvent,
 )
 
 
@@ -144,10 +147,12 @@ def _say_errors(operation: dict[str, Any]) -> None:
 
 def _webhooks() -> dict[str, Any]:
     return {
-        "reconstruction.completed": _webhook(
+        "job.completed": _webhook(
             "A job is completed", "CompletedCallback", "Its results can be fetched without a key."
         ),
-        "reconstruction.failed": _webhook("A job has failed", "FailedCallback", "`error_code` says why."),
+        "job.failed": _webhook("A job has failed, or was cancelled", "FailedCallback", "`error_code` says why."),
+        "job.started": _webhook("A job has begun", "StartedEvent", _OPTIONAL),
+        "job.stage_completed": _webhook("A stage of a job is done", "StageCompletedEvent", _OPTIONAL),
     }
 
 

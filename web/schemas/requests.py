@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from meshroom_tasks.api_keys import TENANT_NAME
-from meshroom_tasks.jobs.records import JobStatus
+from meshroom_tasks.jobs.records import JobStatus, OptionalEvent
 
 MAX_METADATA_BYTES = 16_384
 
@@ -61,6 +61,10 @@ class Reconstruction(Body):
         description="Where the outcome is posted, again and again until it is received. Without it, ask for the job.",
         json_schema_extra={"format": "uri"},
     )
+    callback_events: list[OptionalEvent] = Field(
+        default_factory=list,
+        description="What is posted to `callback_url` besides the outcome; see the webhooks. Default: nothing.",
+    )
     metadata: dict[str, Any] = Field(
         default_factory=dict,
         description="Any JSON object of at most 16 kB; it comes back as it was sent in the job and in the callback.",
@@ -91,9 +95,9 @@ class Reconstruction(Body):
             raise ValueError(f"metadata may have {MAX_METADATA_BYTES} bytes as compact JSON, not {size}")
         return value
 
-    @field_validator("outputs")
+    @field_validator("outputs", "callback_events")
     @classmethod
-    def _once_each(cls, value: list[Output]) -> list[Output]:
+    def _once_each(cls, value: list[str]) -> list[str]:
         return list(dict.fromkeys(value))
 
 
@@ -155,6 +159,7 @@ RECONSTRUCTION_EXAMPLES: dict[str, dict[str, Any]] = {
                 "https://photos.example.com/chair/003.jpg",
             ],
             "callback_url": "https://shop.example.com/hooks/reconstruction",
+            "callback_events": ["job.started", "job.stage_completed"],
             "metadata": {"order": 4711, "tags": ["oak", "garden"]},
             "pipeline": "default",
             "settings": {"FeatureExtraction": {"describerPreset": "high"}},

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from meshroom_tasks.jobs.records import DeliveryStatus, JobStatus, StepState
+from meshroom_tasks.jobs.records import DeliveryEvent, DeliveryStatus, JobStatus, OptionalEvent, StepState
 
 _JOB_ID = "1b4e28ba-2fa1-4d3b-a3f5-ef19b5a7633b"
 
@@ -131,6 +131,7 @@ class Job(Answer):
     adjustments: list[Adjustment] = Field(description="What the service lowered in `settings` to finish the job.")
     image_count: int
     callback_url: str | None = Field(description="Without its query string, which may hold secrets.")
+    callback_events: list[OptionalEvent] = Field(description="As it was sent.")
     metadata: dict[str, Any] = Field(description="As it was sent.")
     engine: str | None = Field(description="Name and version of what computes; null until the job is planned.")
     stages: list[Stage]
@@ -159,11 +160,16 @@ class Attempt(Answer):
 
 
 class Delivery(Answer):
-    id: str
+    id: str = Field(description="The `webhook-id`.", examples=["msg_3b0c8d5c5d9f4f6f8a1d2b3c4d5e6f70"])
     job_id: str
-    status: DeliveryStatus
+    event: DeliveryEvent = Field(description="What it tells.", examples=["job.completed"])
+    status: DeliveryStatus = Field(
+        description="`pending`: it will be posted (again) at `next_attempt_at`; `succeeded`: answered with 2xx; "
+        "`failed`: given up after the last attempt; `disabled`: the receiver answered 410."
+    )
     url: str = Field(description="Without its query string.")
     body: dict[str, Any] = Field(description="What is posted.")
+    created_at: datetime
     next_attempt_at: datetime | None
     attempts: list[Attempt]
 
