@@ -8,6 +8,7 @@ from urllib.parse import quote
 from meshroom_tasks.catalogue import Attribute
 from meshroom_tasks.egress import redact
 from meshroom_tasks.graph import TemplateNode
+from meshroom_tasks.jobs.endpoints import FailingEndpoint
 from meshroom_tasks.jobs.records import (
     NO_CAMERA,
     ChunkView,
@@ -99,6 +100,10 @@ def delivery(view: DeliveryView) -> out.Delivery:
 
 def deliveries(views: Iterable[DeliveryView]) -> out.Deliveries:
     return out.Deliveries(data=[delivery(view) for view in views])
+
+
+def failing_endpoints(views: Iterable[FailingEndpoint]) -> out.FailingEndpoints:
+    return out.FailingEndpoints(data=[out.FailingEndpoint(**vars(view)) for view in views])
 
 
 def pipelines(found: Pipelines) -> out.PipelineList:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -105,6 +106,39 @@ class Deliveries(Events):
                 .order_by(tables.delivery.c.created_at)
             ).all()
             return tuple(_delivery_view(connection, row) for row in rows)
+
+    @briefly
+    def find_deliveries(
+        self,
+        *,
+        statuses: Collection[DeliveryStatus] = (),
+        endpoint: str | None = None,
+        tenant: str | None = None,
+        job_id: str | None = None,
+        limit: int | None = 50,
+    ) -> tuple[DeliveryView, ...]:
+        """Newest first. No `statuses`: of any; None: whatever the endpoint, of any tenant or job, all there are."""
+        delivery = tables.delivery.c
+        query = sa.select(tables.delivery).join(tables.job).where(belongs_to(tenant))
+        if statuses:
+            query = query.where(delivery.status.in_(statuses))
+        if endpoint is not None:
+            query = query.where(delivery.endpoint == endpoint)
+        if job_id is not None:
+            query = query.where(delivery.job_id == job_id)
+        with self.database.snapshot() as connection:
+            rows = connection.execute(query.order_by(delivery.created_at.desc(), delivery.id).limit(limit)).all()
+            return tuple(_delivery_view(connection, row) for row in rows)
+
+    @briefly
+    def job_of_delivery(self, delivery_id: str) -> str:
+        """The id of its job. Raises NotFound."""
+        query = sa.select(tables.delivery.c.job_id).where(tables.delivery.c.id == delivery_id)
+        with self.database.snapshot() as connection:
+            found = connection.execute(query).scalar_one_or_none()
+        if found is None:
+            raise NotFound("there is no such delivery", delivery_id=delivery_id)
+        return str(found)
 
     @briefly
     def redeliver(self, job_id: str, delivery_id: str, *, tenant: str | None = None) -> DeliveryView:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from meshroom_tasks.jobs.base import Timing
 from meshroom_tasks.jobs.database import Database, Limits
 from meshroom_tasks.jobs.deliveries import Deliveries
+from meshroom_tasks.jobs.endpoints import Endpoints
 from meshroom_tasks.jobs.keys import Keys
 from meshroom_tasks.jobs.outbox import Outbox
 from meshroom_tasks.jobs.records import TenantLimits
@@ -17,7 +18,7 @@ from meshroom_tasks.jobs.workers import Workers
 from meshroom_tasks.settings import Settings
 
 
-class JobStore(Submission, WorkStore, Deliveries, Outbox, Views, Workers, Keys):
+class JobStore(Submission, WorkStore, Deliveries, Endpoints, Outbox, Views, Workers, Keys):
     """SQL is the truth about what is wanted."""
 
 

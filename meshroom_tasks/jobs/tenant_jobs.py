@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
+from meshroom_tasks.jobs.endpoints import FailingEndpoint
 from meshroom_tasks.jobs.records import DeliveryView, IdempotencyKey, JobStatus, JobView, NewJob, Page, Submitted
 from meshroom_tasks.jobs.store import JobStore
 
@@ -44,3 +45,6 @@ class TenantJobs:
 
     def redeliver(self, job_id: str, delivery_id: str) -> DeliveryView:
         return self._store.redeliver(job_id, delivery_id, tenant=self._tenant)
+
+    def failing_endpoints(self) -> tuple[FailingEndpoint, ...]:
+        return self._store.failing_endpoints(tenant=self._tenant)

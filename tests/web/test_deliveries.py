@@ -28,8 +28,10 @@ def path(site: Site) -> str:
                 status="failed",
                 url="https://shop.example.com/hook?token=s3cret",
                 body=json.dumps({"job_id": job_id, "status": "failed"}),
+                endpoint="https://shop.example.com/hook?…",
                 attempts=1,
                 created_at=NOW,
+                last_attempt_at=NOW,
             )
         )
         connection.execute(
@@ -74,3 +76,26 @@ def test_a_delivery_of_another_job(site: Site, client: FlaskClient, path: str) -
 
 def test_a_job_without_deliveries(site: Site, client: FlaskClient) -> None:
     assert client.get(f"/api/v1/jobs/{site.submit()}/deliveries").get_json() == {"data": []}
+
+
+def test_failing_endpoints_are_told_to_their_tenant_and_to_admins(site: Site, client: FlaskClient, path: str) -> None:
+    (found,) = client.get("/api/v1/callbacks/failing").get_json()["data"]
+    assert found == {
+        "tenant": "default",
+        "endpoint": "https://shop.example.com/hook?…",
+        "since": "2026-01-02T03:04:05Z",
+        "last_attempt_at": "2026-01-02T03:04:05Z",
+        "status_code": 500,
+        "error": None,
+        "last_success_at": None,
+        "next_attempt_at": None,
+        "pending": 0,
+        "failed": 1,
+        "disabled": 0,
+    }
+    other, admin = site.client(["read"], "shop"), site.client(["read", "admin"], "operations")
+    for asked in (other, admin):
+        assert asked.get("/api/v1/callbacks/failing").get_json() == {"data": []}
+    for query in ("tenant=default", "all_tenants=true"):
+        assert_problem(other.get(f"/api/v1/callbacks/failing?{query}"), 403, "scope_missing")
+        assert admin.get(f"/api/v1/callbacks/failing?{query}").get_json() == {"data": [found]}

@@ -25,6 +25,7 @@ _SENT: tuple[type[BaseModel], ...] = (
     responses.JobPage,
     responses.Deliveries,
     responses.Delivery,
+    responses.FailingEndpoints,
     uploads.Upload,
     uploads.UploadedFile,
     responses.PipelineList,

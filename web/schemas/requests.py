@@ -123,6 +123,15 @@ class JobsQuery(Query):
     )
 
 
+class FailingQuery(Query):
+    tenant: str | None = Field(
+        None,
+        pattern=f"^{TENANT_NAME.pattern}$",
+        description="Endpoints of this tenant; for another than that of the key, it needs the scope `admin`.",
+    )
+    all_tenants: bool = Field(False, description="Endpoints of all tenants; it needs the scope `admin`.")
+
+
 class LogQuery(Query):
     chunk: int = Field(0, ge=0, le=1_000_000, description="Which chunk of the stage.")
     tail: int | None = Field(None, ge=1, le=10_000, description="Only so many lines from the end.")

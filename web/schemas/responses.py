@@ -178,6 +178,26 @@ class Deliveries(Answer):
     data: list[Delivery]
 
 
+class FailingEndpoint(Answer):
+    tenant: str = Field(examples=["default"])
+    endpoint: str = Field(
+        description="The callback URL without its query string.", examples=["https://shop.example.com/hook"]
+    )
+    since: datetime = Field(description="The first attempt that failed after the last one that was received.")
+    last_attempt_at: datetime
+    status_code: int | None = Field(description="What it answered last; null where no answer came.", examples=[503])
+    error: str | None = Field(examples=["the receiver answered 503"])
+    last_success_at: datetime | None
+    next_attempt_at: datetime | None = Field(description="Null where nothing is pending.")
+    pending: int = Field(description="Deliveries that were tried and will be tried again.")
+    failed: int = Field(description="Deliveries that were given up after the last attempt.")
+    disabled: int = Field(description="Deliveries that were answered with 410.")
+
+
+class FailingEndpoints(Answer):
+    data: list[FailingEndpoint]
+
+
 class Health(Answer):
     status: str = Field(examples=["ok"])
 
