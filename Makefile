@@ -20,6 +20,7 @@ test-faults: $(VENV)/.installed-dev
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive meshroom_tasks web demo deploy celeryconfig.py
 
 types: $(VENV)/.installed-dev
 	$(BIN)/mypy

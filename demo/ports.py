@@ -14,7 +14,7 @@ _reserved: list[socket.socket] = []
 
 def free_port() -> int:
     """A port that nobody listens on, and that no other process that asks here gets as long as this one lives."""
-    for port in random.sample(range(_FIRST, _LAST), _LAST - _FIRST):
+    for port in random.sample(range(_FIRST, _LAST), _LAST - _FIRST):  # nosec B311  # nothing secret
         if _is_free(port) and _reserve(port):
             return port
     raise OSError(f"no port from {_FIRST} to {_LAST} is free")

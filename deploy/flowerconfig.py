@@ -6,7 +6,7 @@ from meshroom_tasks.settings import current_settings
 
 _settings = current_settings()
 
-address = "0.0.0.0"  # noqa: S104  (the container's)
+address = "0.0.0.0"  # noqa: S104  # nosec B104  # the container's; its port is published to loopback
 port = 5555
 basic_auth = [f"admin:{Path('/run/secrets/flower_password').read_text()}"]
 if not _settings.broker_url:

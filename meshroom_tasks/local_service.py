@@ -25,6 +25,7 @@ from rich.console import Console
 
 from meshroom_tasks import topology
 from meshroom_tasks.child_processes import Child, stop
+from meshroom_tasks.egress import Egress, guarded_session
 from meshroom_tasks.errors import BrokerUnavailable, ServiceError
 from meshroom_tasks.file_broker import forget_event_queues
 from meshroom_tasks.gpu import find_gpus
@@ -42,6 +43,7 @@ class LocalService:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.api_key = settings.x_api_key.get_secret_value() or _kept_key(settings.data_dir / "api_key")
+        self._session = guarded_session(Egress.to([f"127.0.0.1:{settings.port}"]), max_redirects=0)
         self._logs = settings.data_dir / "logs"
         self._run = settings.data_dir / "run"
         self.children = [*self._servers(), *self._workers()]
@@ -79,7 +81,7 @@ class LocalService:
 
     def _answers(self) -> bool:
         try:
-            return requests.get(f"{self.url}/readyz", timeout=5).ok
+            return self._session.get(f"{self.url}/readyz", timeout=5).ok
         except requests.RequestException:
             return False
 
@@ -98,7 +100,12 @@ class LocalService:
         return [
             self._child("web", (python, "-m", "gunicorn", "-c", "python:web.gunicorn_conf", "web.app:create_app()")),
             self._child("sweeper", (python, "-m", "meshroom_tasks.sweeper")),
-            self._child("flower", flower, before=lambda: forget_event_queues(*self.settings.file_broker_folders)),
+            self._child(
+                "flower",
+                flower,
+                {"FLOWER_BASIC_AUTH": f"admin:{self.api_key}"},
+                before=lambda: forget_event_queues(*self.settings.file_broker_folders),
+            ),
         ]
 
     def _workers(self) -> list[Child]:
@@ -127,7 +134,6 @@ class LocalService:
             **os.environ,
             **self.settings.as_environment(),
             "X_API_KEY": self.api_key,
-            "FLOWER_BASIC_AUTH": f"admin:{self.api_key}",
             "PYTHONPATH": python_path(),
         }
         return Child(name, command, {**common, **(environment or {})}, log=self._logs / f"{name}.log", before=before)

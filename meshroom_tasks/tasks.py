@@ -183,7 +183,7 @@ def callback(delivery_id: str) -> None:
         due.attempt,
         outcome,
         datetime.now(UTC),
-        random.uniform(-1, 1),  # noqa: S311 - spreads retries; nothing secret
+        random.uniform(-1, 1),  # noqa: S311  # nosec B311  # spreads retries; nothing secret
     )
     attempt = AttemptView(due.attempt, now, outcome.status_code, outcome.error, outcome.seconds, outcome.response_head)
     service.store.record_attempt(due, attempt, after.status, after.at)

@@ -104,7 +104,7 @@ def _nodes(role: str, settings: Settings) -> list[Node]:
 
 def _become(node: Node) -> None:
     os.chdir(PROJECT)
-    os.execve(node.command[0], node.command, _environment(node))  # noqa: S606  (no shell is the point)
+    os.execve(node.command[0], node.command, _environment(node))  # noqa: S606  # nosec B606  # no shell is the point
 
 
 def _supervise(nodes: Sequence[Node], settings: Settings) -> int:

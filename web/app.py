@@ -65,7 +65,7 @@ def create_app(settings: Settings | None = None, parts: services.Services | None
     app.config.update(_CONFIG, DESCRIPTION=document.description())
     # The request id comes first: what the others refuse bears it too. The key comes before anything is read.
     request_ids.install(app)
-    security_headers.install(app)
+    security_headers.install(app, settings)
     problems.install(app)
     auth.install(app, settings)
     parameters.install(app)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from flask import Flask, Response, request
+
+from meshroom_tasks.settings import Settings
 
 _ALWAYS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
+_A_YEAR = "max-age=31536000"
 _NOTHING = "default-src 'none'; frame-ancestors 'none'; sandbox"
 _DOCS = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
@@ -22,13 +29,47 @@ _OPEN_TO_ALL_ORIGINS = {
 }
 
 
-def install(app: Flask) -> None:
+def install(app: Flask, settings: Settings) -> None:
+    pages = policy_of_pages(results_origin(settings))
+    is_secure = settings.base_url.startswith("https://")
+
     @app.after_request
     def _add(response: Response) -> Response:
-        response.headers.extend(_ALWAYS)
-        response.headers["Content-Security-Policy"] = _DOCS if request.endpoint == "docs.page" else _NOTHING
+        headers = response.headers
+        for name, value in _ALWAYS.items():
+            headers[name] = value
+        headers["Content-Security-Policy"] = (
+            _DOCS if request.endpoint == "docs.page" else pages if response.mimetype == "text/html" else _NOTHING
+        )
+        if is_secure:
+            headers["Strict-Transport-Security"] = _A_YEAR
         if request.path.startswith("/results/"):
-            response.headers.extend(_OPEN_TO_ALL_ORIGINS)
+            headers.extend(_OPEN_TO_ALL_ORIGINS)
         else:
-            response.headers.setdefault("Cache-Control", "no-store")
+            headers["Cross-Origin-Resource-Policy"] = "same-origin"
+            headers.setdefault("Cache-Control", "no-store")
         return response
+
+
+def policy_of_pages(results: str = "") -> str:
+    """What a page may load: its own files, and models and pictures, which may be at the origin `results`.
+
+    A viewer of models takes them apart in memory: `blob:`, also for its workers.
+    """
+    elsewhere = f" {results}" if results else ""
+    return (
+        "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; "
+        f"img-src 'self' blob: data:{elsewhere}; connect-src 'self' blob:{elsewhere}; worker-src 'self' blob:; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    )
+
+
+def results_origin(settings: Settings) -> str:
+    """Where results are that the web app redirects to; empty where it sends them itself."""
+    storage = urlsplit(settings.storage)
+    if storage.scheme != "s3" or not settings.aws_presigned_urls:
+        return ""
+    endpoint = urlsplit(settings.aws_public_endpoint_url or settings.aws_endpoint_url)
+    if endpoint.netloc:
+        return f"{endpoint.scheme}://{endpoint.netloc}"
+    return f"https://{storage.netloc}.s3.{settings.aws_region or 'us-east-1'}.amazonaws.com"

@@ -16,6 +16,7 @@ import requests
 
 from meshroom_tasks.egress import Deadline, Egress, TransferError, guarded_session, stream
 from meshroom_tasks.errors import AddressNotAllowed, UrlInvalid
+from tests.egress.test_addresses import BLOCKED
 from tests.loopback import Exchange, Site, serving
 
 
@@ -63,10 +64,17 @@ def test_without_permission_no_connection_is_made(site: Site) -> None:
     assert site.received == []
 
 
-@pytest.mark.parametrize(
-    "addresses",
-    [("127.0.0.1",), ("8.8.8.8", "127.0.0.1"), ("127.0.0.1", "8.8.8.8"), ("169.254.169.254",), ("10.0.0.1",), ("::1",)],
-)
+INSIDE = [
+    *("127.0.0.1", "127.8.9.10", "0.0.0.0", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "100.64.0.1"),
+    *("169.254.169.254", "169.254.170.2", "168.63.129.16", "192.0.0.192", "198.18.0.1", "224.0.0.1", "255.255.255.255"),
+    *("::1", "::", "::ffff:127.0.0.1", "::ffff:169.254.169.254", "::127.0.0.1", "64:ff9b::7f00:1", "64:ff9b:1::a00:1"),
+    *("2002:7f00:1::", "2002:a9fe:a9fe::1", "2001:0:53aa:64c::1", "fd00:ec2::254", "fc00::1", "fe80::1", "fe80::1%1"),
+    *("fec0::1", "ff02::1", "100::1", "3fff::1", "5f00::1"),
+]
+MIXED = [("8.8.8.8", "127.0.0.1"), ("127.0.0.1", "8.8.8.8"), ("2606:4700:4700::1111", "::1"), ("8.8.8.8", "fe80::1")]
+
+
+@pytest.mark.parametrize("addresses", [*((address,) for address in INSIDE), *MIXED])
 def test_a_name_with_one_bad_answer_is_condemned(
     site: Site, resolve: Callable[..., list[str]], addresses: tuple[str, ...]
 ) -> None:
@@ -99,6 +107,47 @@ def test_rebinding_between_two_look_ups_changes_nothing(
     assert site.received == []
 
 
+def test_the_sockets_refuse_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the judgement of URLs may overlook: nothing is connected to, and no name is asked for twice."""
+    monkeypatch.setattr("meshroom_tasks.egress.session.check_url", lambda *_, **__: None)
+    connected: list[Any] = []
+    monkeypatch.setattr(socket.socket, "connect", lambda _, target: connected.append(target))
+    real = socket.getaddrinfo
+
+    def without_names(host: str, port: int, *args: Any, **kwargs: Any) -> list[Any]:
+        try:
+            return real(host, port, *args, flags=socket.AI_NUMERICHOST, **kwargs)
+        except socket.gaierror:
+            return real("127.0.0.1", port, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", without_names)
+    for url in BLOCKED:
+        with pytest.raises((AddressNotAllowed, UrlInvalid, TransferError)):
+            fetch(session_for(), url)
+    assert connected == []
+
+
+def test_a_private_host_is_its_name_not_its_address(site: Site, resolve: Callable[..., list[str]]) -> None:
+    """What an operator vouches for is reached under that name alone, though others resolve to the same address."""
+    resolve({name: [("127.0.0.1",)] for name in ("minio", "minio.evil.example", "evil.minio", "xminio", "minio.local")})
+    site.routes["/a"] = lambda exchange: exchange.reply(200, b"photo")
+    site.routes["/away"] = lambda exchange: exchange.reply(302, Location=f"http://minio.evil.example:{site.port}/a")
+    session, port = session_for(f"minio:{site.port}"), site.port
+    assert fetch(session, f"http://minio:{port}/a") == (200, b"photo")
+    assert fetch(session, f"http://MINIO:{port}/a") == (200, b"photo")
+    before = len(site.received)
+    for host in ("minio.evil.example", "evil.minio", "xminio", "minio.local", "127.0.0.1", "localhost", "127.1"):
+        with pytest.raises(AddressNotAllowed):
+            fetch(session, f"http://{host}:{port}/a")
+    for url in ("http://minio/a", f"http://minio:{port + 1}/a", f"https://minio.evil.example:{port}/a"):
+        with pytest.raises((AddressNotAllowed, TransferError)):
+            fetch(session, url)
+    assert len(site.received) == before
+    with pytest.raises(AddressNotAllowed):
+        fetch(session, f"http://minio:{port}/away")
+    assert [received.path for received in site.received[before:]] == ["/away"]
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_to_an_internal_address_is_blocked(site: Site, status: int) -> None:
     with serving() as internal:
@@ -117,6 +166,11 @@ def test_a_redirect_to_an_internal_address_is_blocked(site: Site, status: int) -
         ("http://localhost:1/", AddressNotAllowed),
         ("http://2130706433:1/", AddressNotAllowed),
         ("http://[::1]:1/", AddressNotAllowed),
+        ("http://[fe80::1%25eth0]/", AddressNotAllowed),
+        ("http://[64:ff9b::a9fe:a9fe]/", AddressNotAllowed),
+        ("http://metadata.google.internal/", AddressNotAllowed),
+        ("http:\\\\127.0.0.1:1\\", UrlInvalid),
+        ("http://%6c%6f%63alhost:1/", AddressNotAllowed),
         ("http://user:pw@example.com/", UrlInvalid),
         ("file:///etc/passwd", UrlInvalid),
         ("ftp://127.0.0.1/", UrlInvalid),

@@ -170,6 +170,10 @@ def test_the_engine_sees_no_secrets() -> None:
         "WEBHOOK_SECRET": "s",
         "MY_API_KEY": "s",
         "PGPASSWORD": "s",
+        "FLOWER_BASIC_AUTH": "admin:s",
+        "CELERY_BROKER_URL": "amqp://user:s@broker:5672//",
+        "http_proxy": "http://user:s@proxy:3128",
+        "CELERY_BROKER_READ_URL": "AMQP://:s@broker",
     }
     seen = engine_environment(inherited, {"EXTRA": "1", "PATH": "/added"}, 3)
     assert seen == {

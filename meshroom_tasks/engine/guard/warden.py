@@ -129,7 +129,7 @@ def _become(command: list[str], environment: dict[str, str], log: int, warden: i
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    os.execvpe(command[0], command, environment)  # noqa: S606  (no shell is the point)
+    os.execvpe(command[0], command, environment)  # noqa: S606  # nosec B606  # no shell is the point
 
 
 def _watch(child: int, wakeup: int) -> tuple[str | None, int | None]:

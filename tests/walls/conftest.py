@@ -1,0 +1,3 @@
+from tests.servers.rabbitmq import rabbitmq
+
+__all__ = ["rabbitmq"]
