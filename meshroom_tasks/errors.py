@@ -179,6 +179,13 @@ class PhotoError(ServiceError):
     http_status = 422
 
 
+class PhotosBeingRemoved(ServiceError):
+    """Of the photos that a job is about to share, the last earlier job is just being deleted."""
+
+    code = "photos_being_removed"
+    retry = Retry(attempts=5, delays=(5.0, 30.0, 120.0, 600.0))
+
+
 class ImageUnreachable(PhotoError):
     code = "image_unreachable"
 

@@ -191,6 +191,18 @@ class Settings(BaseSettings):
     upload_expire_seconds: float = Field(default=86_400.0, gt=0, le=604_800)
     """How long an upload is kept; what a live job needs stays longer."""
 
+    # Retention: seconds after the end of a job; 0: for ever
+    job_expire_seconds: float = Field(0.0, ge=0)
+    """A job goes with all that it has; a request may say otherwise."""
+    job_expire_max_seconds: float = Field(0.0, ge=0)
+    """The most that requests may ask for, at submission and to extend; 0: no limit."""
+    result_expire_seconds: float = Field(0.0, ge=0)
+    """The results go, the job stays."""
+    expiry_notice_seconds: float = Field(86_400.0, ge=0)
+    """How long before that the event `job.expiring` is posted."""
+    tidy_seconds: float = Field(600.0, gt=0)
+    """How often the sweeper looks what may be removed, and a worker what its workspace need not keep."""
+
     # Quality
     min_registered_share: float = Field(0.3, ge=0, le=1)
     """The share of the photos that must be placed for a job to go on after StructureFromMotion; a request may set

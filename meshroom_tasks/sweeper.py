@@ -21,17 +21,24 @@ from meshroom_tasks.handoff.stage_cache import StageCache
 from meshroom_tasks.handoff.verification import Verification
 from meshroom_tasks.jobs.store import JobStore, open_store
 from meshroom_tasks.logs import configure_logging, logger
+from meshroom_tasks.removal import (
+    remove_expired_jobs,
+    remove_expired_results,
+    remove_left_behind,
+    remove_unused_photos,
+)
 from meshroom_tasks.settings import current_settings
 from meshroom_tasks.storage import Storage, open_storage
 from meshroom_tasks.uploads import remove_expired_uploads
 
 log = logger(__name__)
 
-_TIDY_SECONDS = 600.0
 _LOOK_SECONDS = 2.0
 _SUBMISSIONS_KEPT = timedelta(days=3)
 _ABANDONED_SECONDS = 86_400.0
 """A bundle of many gigabytes may take hours to be written."""
+_TOLD_AT_A_TIME = 100
+_LEFT_BEHIND = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -54,24 +61,40 @@ def sweep(store: JobStore) -> Swept:
 
 
 class Tidying:
-    """Removes what killed writers left, uploads that have expired and what the stage cache should not keep, forgets
-    old idempotency keys: at most every few minutes."""
+    """Removes what has expired, what killed writers left and what the stage cache should not keep, forgets old
+    idempotency keys: at most `every` so many seconds."""
 
-    def __init__(self, store: JobStore, storage: Storage, limits: CacheLimits) -> None:
+    def __init__(self, store: JobStore, storage: Storage, limits: CacheLimits, every: float = 600.0) -> None:
         self._store = store
         self._storage = storage
         self._limits = limits
+        self._every = every
         self._next = 0.0
+        self._next_search = 0.0
 
     def when_due(self) -> None:
         if time.monotonic() >= self._next:
-            self._next = time.monotonic() + _TIDY_SECONDS
+            self._next = time.monotonic() + self._every
             self._store.forget_submissions(_SUBMISSIONS_KEPT)
+            self._tidy_jobs()
             self._tidy_cache()
             if expired := remove_expired_uploads(self._store, self._storage):
                 log.info("expired uploads removed", count=expired)
             if removed := self._storage.remove_abandoned(older_than_seconds=_ABANDONED_SECONDS):
                 log.info("what killed writers left is removed", count=removed)
+
+    def _tidy_jobs(self) -> None:
+        if time.monotonic() >= self._next_search:
+            if left := remove_left_behind(self._store, self._storage, older_than=_LEFT_BEHIND):
+                log.info("objects of no job removed", count=left)
+            self._next_search = time.monotonic() + _LEFT_BEHIND.total_seconds()
+        self._store.tell_expiring(_TOLD_AT_A_TIME)
+        if results := remove_expired_results(self._store, self._storage):
+            log.info("expired results removed", jobs=results)
+        if jobs := remove_expired_jobs(self._store, self._storage):
+            log.info("expired jobs removed", count=jobs)
+        if photos := remove_unused_photos(self._store, self._storage):
+            log.info("photos of no job removed", sets=photos)
 
     def _tidy_cache(self) -> None:
         evicted = evict(self._store, StageCache(self._storage), self._limits)
@@ -100,7 +123,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, request_stop)
     signal.signal(signal.SIGINT, request_stop)
     store = open_store(settings)
-    tidying = Tidying(store, open_storage(settings), CacheLimits.of(settings))
+    tidying = Tidying(store, open_storage(settings), CacheLimits.of(settings), settings.tidy_seconds)
     threading.Thread(target=tidying.keep_on, args=(stop,), name="tidying", daemon=True).start()
     log.info("sweeping", every_seconds=settings.sweep_seconds)
     while not stop.wait(settings.sweep_seconds):

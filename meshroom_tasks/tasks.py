@@ -76,6 +76,7 @@ def ingest(service: Service, holding: Holding) -> None:
             stop=holding.stop_reason,
             uploads=service.store.uploads_of(work.job_id),
             client_photos=service.client_photos,
+            use=partial(service.store.use_photos, work),
         )
     service.store.finish_ingest(work, ingested.photos, ingested.photos_digest, ingested.warnings, ingested.given)
 

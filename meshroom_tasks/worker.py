@@ -16,6 +16,7 @@ from meshroom_tasks.child_processes import EXIT_REFUSED, READY_FILE, refusal_fil
 from meshroom_tasks.draining import Ending, Intake
 from meshroom_tasks.engine import kill_leftovers
 from meshroom_tasks.errors import DatabaseUnavailable, SchemaOutdated, ServiceError
+from meshroom_tasks.housekeeping import keep_house
 from meshroom_tasks.jobs.store import open_database
 from meshroom_tasks.jobs.workers import WorkerFacts
 from meshroom_tasks.logs import configure_logging, logger
@@ -122,6 +123,7 @@ def take_tasks(sender: Any, **_: Any) -> None:
     ending = Ending(intake, settings.drain_seconds, begun)
     ending.install()
     presence.start()
+    keep_house(settings, Service(settings).room)
     say_ready()
 
 

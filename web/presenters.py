@@ -66,6 +66,9 @@ def job(view: JobView, result_url: ResultUrl) -> out.Job:
         error=_error(view.error) if view.error is not None else None,
         attempts=view.attempts,
         request_id=view.request_id,
+        expires_in=view.expires_in,
+        expires_at=view.expires_at,
+        results_expire_at=view.results_expire_at,
         links=_links(view.id),
     )
 
@@ -204,6 +207,7 @@ def _links(job_id: str) -> out.JobLinks:
         self=path,
         cancel=f"{path}/cancel",
         requeue=f"{path}/requeue",
+        extend=f"{path}/extend",
         logs=f"{path}/logs/{{stage}}",
         deliveries=f"{path}/deliveries",
     )

@@ -13,6 +13,7 @@ from web.idempotency import key_of_request
 from web.photo_checks import PhotoChecks
 from web.pipeline_checks import Found, check_pipeline
 from web.problems import Refused
+from web.retention import faults_of_span
 from web.schemas.requests import Reconstruction
 from web.services import Services
 
@@ -23,7 +24,8 @@ def new_job(body: Reconstruction, parts: Services, request_id: str) -> NewJob:
     """Raises Refused with what is wrong, each fault at its place, and at most twenty of them."""
     photos = PhotoChecks(parts)
     callback = _callback(body, parts.settings)
-    faults = chain(photos.faults(body.image_urls), callback, check_pipeline(body, parts.pipelines))
+    kept = faults_of_span(body.expires_in, parts.settings)
+    faults = chain(photos.faults(body.image_urls), callback, kept, check_pipeline(body, parts.pipelines))
     found = list(islice(faults, _MOST_FAULTS))
     if found:
         raise Refused.because(found)
@@ -31,6 +33,7 @@ def new_job(body: Reconstruction, parts: Services, request_id: str) -> NewJob:
         image_urls=tuple(body.image_urls),
         callback_url=body.callback_url,
         callback_events=tuple(body.callback_events),
+        expires_in=body.expires_in,
         metadata=body.metadata,
         pipeline=body.pipeline,
         settings=body.settings,

@@ -53,7 +53,7 @@ def cancel(job_ids: Sequence[str], as_json: bool) -> None:
 def purge_jobs(statuses: Sequence[str], older_than: timedelta | None, dry_run: bool, as_json: bool) -> None:
     """Forget ended jobs, with their results and logs.
 
-    What other jobs may use of them, the stage cache, stays.
+    Photos, and what the stage cache holds of them, go with the last job that has them.
     """
     if not statuses and older_than is None:
         raise click.UsageError("say which jobs, by --status, by --older-than, or by both")

@@ -60,6 +60,8 @@ def _show(out: Console, view: JobView) -> None:
         f"tenant {view.tenant}, {view.image_count} photos, pipeline {escape(view.pipeline)}, priority {view.priority}, "
         f"run {view.attempts}"
     )
+    if view.expires_at is not None:
+        out.print(f"expires {view.expires_at:%Y-%m-%d %H:%M} UTC")
     table = Table("stage", "state", "done", "chunks", "tries", "time", "worker", box=None, pad_edge=False)
     for stage in view.stages:
         table.add_row(*_stage_row(stage))

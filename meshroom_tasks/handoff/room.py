@@ -12,7 +12,8 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+import uuid
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -82,6 +83,21 @@ class Room:
                 + sum(item.remove_parts() for item in found if item.folder not in busy)
                 + remove_dead(self.root / _DOWNLOADS)
             )
+
+    def forget(self, digests: Collection[str]) -> int:
+        """Remove the workspaces of these photos but for those in which a step is at work; returns how many."""
+        gone = []
+        with self._ledger(lambda: None):
+            busy = {self._workspace(item).folder for item in self._living()}
+            for item in workspaces(self.root):
+                if item.photos_digest in digests and item.folder not in busy:
+                    # Out of the way first: to remove it takes a while, and others wait for the ledger.
+                    gone.append(self.downloads(f"forgotten-{uuid.uuid4().hex}"))
+                    gone[-1].parent.mkdir(exist_ok=True)
+                    item.folder.rename(gone[-1])
+        for folder in gone:
+            shutil.rmtree(folder, ignore_errors=True)
+        return len(gone)
 
     def downloads(self, token: str) -> Path:
         """Where a step may put what it downloads."""

@@ -78,12 +78,14 @@ def ingest_photos(
     stop: Stop,
     uploads: Mapping[str, Upload] = NO_UPLOADS,
     client_photos: ClientPhotos | None = None,
+    use: Callable[[str], None] = lambda _: None,
 ) -> Ingested:
     """Fetch the photos, check each, drop repeats, and put them in storage.
 
     `session` is a guarded one. `uploads`: those that the job may read, by id. `client_photos`: where `s3://` leads;
-    None: nowhere. `scratch` holds the files meanwhile. `progress` gets 0 to 1. `stop` is asked several times a second
-    for a reason to stop, which is raised then.
+    None: nowhere. `use` is told the digest of the photos before anybody looks what storage has of them. `scratch`
+    holds the files meanwhile. `progress` gets 0 to 1. `stop` is asked several times a second for a reason to stop,
+    which is raised then.
 
     A bad photo raises its error (a PhotoError or RequestRefused), with all bad ones in the context as
     `images: [{index, name, code, reason}]` (a name where the URL does not say it), unless `limits.skip_bad_images`.
@@ -108,6 +110,7 @@ def ingest_photos(
             raise _too_few(len(distinct), given, limits.min_images)
         photos = tuple(item.photo for item in distinct)
         photos_digest = digest_of(photos)
+        use(photos_digest)
         store_photos(
             storage,
             photos_digest,

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from meshroom_tasks.errors import NotFound
 from meshroom_tasks.jobs import tables
 from meshroom_tasks.jobs.database import Database
-from meshroom_tasks.jobs.records import NO_LIMITS, ErrorView, TenantLimits
+from meshroom_tasks.jobs.records import NO_EXPIRY, NO_LIMITS, ErrorView, Expiry, TenantLimits
 from meshroom_tasks.jobs.states import StepEvent, sources, target
 
 Row = sa.Row[Any]
@@ -73,11 +73,13 @@ class StoreBase:
         base_url: str = "http://127.0.0.1:8000",
         clock: Clock | None = None,
         default_limits: TenantLimits = NO_LIMITS,
+        expiry: Expiry = NO_EXPIRY,
     ) -> None:
         self.database = database
         self.timing = timing
         self.base_url = base_url
         self.default_limits = default_limits
+        self.expiry = expiry
         self._clock = clock
 
     def _now(self, connection: sa.Connection) -> datetime:
@@ -152,8 +154,9 @@ class StoreBase:
 
 
 def belongs_to(tenant: str | None) -> sa.ColumnElement[bool]:
-    """The jobs of a tenant; None: all, for those who run the service."""
-    return tables.job.c.tenant == tenant if tenant is not None else sa.true()
+    """The jobs of a tenant; None: all, for those who run the service. None that is being removed."""
+    kept = ~tables.job.c.removing
+    return kept & (tables.job.c.tenant == tenant) if tenant is not None else kept
 
 
 def moving(event: StepEvent) -> sa.Update:

@@ -67,6 +67,19 @@ class CacheEntries(StoreBase):
         with self.database.snapshot() as connection:
             return tuple(_stored(row) for row in connection.execute(query))
 
+    def folders_of_photos(self, photos_digest: str) -> tuple[str, ...]:
+        """Where in the object store lies what was computed from these photos."""
+        entry = tables.cache_entry.c
+        query = sa.select(entry.engine).where(entry.photos_digest == photos_digest).distinct()
+        with self.database.snapshot() as connection:
+            return tuple(f"cache/{engine}/{photos_digest}" for engine in connection.scalars(query))
+
+    def forget_entries_of_photos(self, photos_digest: str) -> None:
+        """These are gone."""
+        mine = tables.cache_entry.c.photos_digest == photos_digest
+        with self.database.transaction() as connection:
+            connection.execute(sa.delete(tables.cache_entry).where(mine))
+
     def is_evictable(self, entry: StoredEntry) -> bool:
         """Whether it still is as it was seen: neither used nor needed since."""
         query = sa.select(tables.cache_entry.c.address).where(_is(entry), ~_is_needed())

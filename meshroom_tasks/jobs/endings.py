@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -43,8 +44,18 @@ class Endings(CacheEntries, Tenants, Events):
     def _end(self, connection: sa.Connection, job: Row, status: JobStatus, **values: Any) -> None:
         self._cancel_waiting_steps(connection, job.id)
         self._use_entries_of(connection, job.id)
-        self._update_job(connection, job.id, status=status, finished_at=self._now(connection), **values)
+        expires = self._expires(job, status, now := self._now(connection))
+        self._update_job(connection, job.id, status=status, finished_at=now, **expires, **values)
         self._announce_next_job(connection, job.tenant)
+
+    def _expires(self, job: Row, status: JobStatus, now: datetime) -> dict[str, datetime | None]:
+        """When a job that ends now goes, and its results, if it has any."""
+        after = timedelta(seconds=job.expires_in) if job.expires_in is not None else self.expiry.job
+        results = self.expiry.results if status == "completed" else None
+        return {
+            "expires_at": now + after if after is not None else None,
+            "results_expire_at": now + results if results is not None else None,
+        }
 
     def _announce_next_job(self, connection: sa.Connection, tenant: str) -> None:
         """Where a tenant may run so many jobs only, the place of one that has ended is for the next in its queue."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, get_args
 
 from meshroom_tasks.api_keys import DEFAULT_TENANT
@@ -16,10 +16,12 @@ JobStatus = Literal["queued", "running", "completed", "failed", "cancelled"]
 StepKind = Literal["ingest", "plan", "chunk", "results"]
 StepState = Literal["blocked", "ready", "running", "done", "failed", "cancelled"]
 DeliveryStatus = Literal["pending", "succeeded", "failed", "disabled"]
-OptionalEvent = Literal["job.started", "job.stage_completed"]
+OptionalEvent = Literal["job.started", "job.stage_completed", "job.expiring"]
 """What a client is told besides the end, where it asks for it."""
 OPTIONAL_EVENTS: tuple[OptionalEvent, ...] = get_args(OptionalEvent)
 DeliveryEvent = Literal["job.completed", "job.failed"] | OptionalEvent
+
+ExpiringPart = Literal["job", "results"]
 
 JSON = Any
 
@@ -103,6 +105,21 @@ NO_LIMITS = TenantLimits()
 
 
 @dataclass(frozen=True)
+class Expiry:
+    """How long after its end a job, and its results, are kept where the request does not say so; None: for ever.
+
+    `notice`: how long before that clients are told who ask for it.
+    """
+
+    job: timedelta | None = None
+    results: timedelta | None = None
+    notice: timedelta = timedelta(days=1)
+
+
+NO_EXPIRY = Expiry()
+
+
+@dataclass(frozen=True)
 class NewJob:
     """A validated request, ready to be recorded."""
 
@@ -122,6 +139,8 @@ class NewJob:
     idempotency: IdempotencyKey | None = None
     tenant: str = DEFAULT_TENANT
     callback_events: tuple[OptionalEvent, ...] = ()
+    expires_in: float | None = None
+    """Seconds after its end; None: as the service is set up."""
 
 
 @dataclass(frozen=True)
@@ -336,6 +355,9 @@ class JobView:
     error: ErrorView | None
     attempts: int
     request_id: str
+    expires_in: float | None
+    expires_at: datetime | None
+    results_expire_at: datetime | None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,9 @@ from meshroom_tasks.jobs.deliveries import Deliveries
 from meshroom_tasks.jobs.endpoints import Endpoints
 from meshroom_tasks.jobs.keys import Keys
 from meshroom_tasks.jobs.outbox import Outbox
-from meshroom_tasks.jobs.records import TenantLimits
+from meshroom_tasks.jobs.photo_sets import PhotoSets
+from meshroom_tasks.jobs.records import Expiry, TenantLimits
+from meshroom_tasks.jobs.retention import Retention
 from meshroom_tasks.jobs.submission import Submission
 from meshroom_tasks.jobs.views import Views
 from meshroom_tasks.jobs.work import WorkStore
@@ -18,7 +20,7 @@ from meshroom_tasks.jobs.workers import Workers
 from meshroom_tasks.settings import Settings
 
 
-class JobStore(Submission, WorkStore, Deliveries, Endpoints, Outbox, Views, Workers, Keys):
+class JobStore(Submission, WorkStore, Deliveries, Endpoints, Retention, PhotoSets, Outbox, Views, Workers, Keys):
     """SQL is the truth about what is wanted."""
 
 
@@ -30,7 +32,13 @@ def open_store(settings: Settings) -> JobStore:
     else:
         database.require_current()
     timing = Timing(lease=timedelta(seconds=settings.lease_seconds), hint=timedelta(seconds=settings.hint_seconds))
-    return JobStore(database, timing=timing, base_url=settings.base_url, default_limits=_tenant_limits(settings))
+    return JobStore(
+        database,
+        timing=timing,
+        base_url=settings.base_url,
+        default_limits=_tenant_limits(settings),
+        expiry=_expiry(settings),
+    )
 
 
 def _tenant_limits(settings: Settings) -> TenantLimits:
@@ -41,6 +49,17 @@ def _tenant_limits(settings: Settings) -> TenantLimits:
         max_images=settings.max_images,
         max_job_bytes=settings.max_job_bytes,
         max_storage_bytes=settings.tenant_max_storage_bytes,
+    )
+
+
+def _expiry(settings: Settings) -> Expiry:
+    def after(seconds: float) -> timedelta | None:
+        return timedelta(seconds=seconds) if seconds else None
+
+    return Expiry(
+        job=after(settings.job_expire_seconds),
+        results=after(settings.result_expire_seconds),
+        notice=timedelta(seconds=settings.expiry_notice_seconds),
     )
 
 

@@ -1,4 +1,4 @@
-"""What a client does to a job: submit, cancel, requeue, delete.
+"""What a client does to a job: submit, cancel, requeue.
 
 Where a `tenant` is named, jobs of others do not exist.
 """
@@ -64,6 +64,7 @@ class Submission(Replanning, Uploads):
                     metadata=dict(new.metadata),
                     callback_url=new.callback_url,
                     callback_events=list(new.callback_events),
+                    expires_in=new.expires_in,
                 )
             )
             self._use_uploads(connection, job_id, new.tenant, new.uploads)
@@ -131,6 +132,8 @@ class Submission(Replanning, Uploads):
             job = self._lock_job(connection, job_id, tenant)
             if job.status not in ENDED:
                 raise Conflict(f"the job is {job.status}; cancel it first, or wait for its end", job_id=job_id)
+            if job.results_going:
+                raise Conflict("the results of the job have expired and are being removed; try again in a while")
             if from_stage is None:
                 if job.status == "completed":
                     raise Conflict("the job is completed; name the stage to start from", job_id=job_id)
@@ -152,17 +155,10 @@ class Submission(Replanning, Uploads):
                 finished_at=None,
                 error=None,
                 results=None,
+                expires_at=None,
+                results_expire_at=None,
             )
             self._open_next(connection, self._lock_job(connection, job_id))
-
-    @briefly
-    def delete(self, job_id: str, *, tenant: str | None = None) -> None:
-        """Forget an ended job and its deliveries."""
-        with self.database.transaction() as connection:
-            job = self._lock_job(connection, job_id, tenant)
-            if job.status not in ENDED:
-                raise Conflict(f"the job is {job.status}; cancel it before you delete it", job_id=job_id)
-            connection.execute(sa.delete(tables.job).where(tables.job.c.id == job_id))
 
     def _from(self, connection: sa.Connection, job: Row, from_stage: str) -> sa.ColumnElement[bool]:
         """The steps of `from_stage` (a node, a node type, or ingest, plan, results) and of all that follows from it."""

@@ -117,11 +117,32 @@ job = sa.Table(
     sa.Column("results", sa.JSON),
     sa.Column("quality", sa.JSON),
     sa.Column("error", sa.JSON),
+    # Seconds after its end, as the request says; the moments, and the last one of them that its client was told of.
+    sa.Column("expires_in", sa.Float),
+    sa.Column("expires_at", UtcTime),
+    sa.Column("results_expire_at", UtcTime),
+    sa.Column("expiry_told", UtcTime),
+    # The job goes: nobody sees it any more. Or its results go: nobody can requeue it until they are gone.
+    sa.Column("removing", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("results_going", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Index(None, "created_at", "id"),
     sa.Index(None, "tenant", "created_at", "id"),
     sa.Index(None, "tenant", "status"),
     sa.Index(None, "status"),
     sa.Index(None, "photos_digest"),
+    sa.Index(None, "expires_at", **_where("expires_at is not null")),
+    sa.Index(None, "results_expire_at", **_where("results_expire_at is not null")),
+    sa.Index("ix_job_going", "id", **_where("removing or results_going")),
+)
+
+# Photos that lie under `inputs/<digest>/` in the object store, for all jobs that have them.
+photo_set = sa.Table(
+    "photo_set",
+    metadata,
+    sa.Column("digest", sa.String(64), primary_key=True),
+    sa.Column("created_at", UtcTime, nullable=False),
+    # They go: no job may use them until they are gone.
+    sa.Column("removing_since", UtcTime),
 )
 
 # Files that a client sends before its job; they lie under `uploads/<id>/` in the object store.

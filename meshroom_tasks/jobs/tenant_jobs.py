@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from meshroom_tasks.jobs.endpoints import FailingEndpoint
 from meshroom_tasks.jobs.records import DeliveryView, IdempotencyKey, JobStatus, JobView, NewJob, Page, Submitted
@@ -37,8 +37,8 @@ class TenantJobs:
     def requeue(self, job_id: str, from_stage: str | None = None) -> None:
         self._store.requeue(job_id, from_stage, tenant=self._tenant)
 
-    def delete(self, job_id: str) -> None:
-        self._store.delete(job_id, tenant=self._tenant)
+    def extend(self, job_id: str, span: timedelta) -> None:
+        self._store.extend(job_id, span, tenant=self._tenant)
 
     def deliveries(self, job_id: str) -> tuple[DeliveryView, ...]:
         return self._store.deliveries(job_id, tenant=self._tenant)

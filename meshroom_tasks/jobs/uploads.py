@@ -6,7 +6,7 @@ Whether a file has arrived is not kept here: the object store knows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -91,6 +91,16 @@ class Uploads(Tenants):
             rows = sa.update(tables.upload).where(tables.upload.c.id == upload.id)
             connection.execute(rows.values(files=[asdict(file) for file in files]))
             return self._live_upload(connection, upload.id, upload.tenant)
+
+    @briefly
+    def extend_upload(self, upload_id: str, tenant: str, keep: timedelta) -> Upload:
+        """Keep it for `keep` from now at least; never shorter than before. Raises NotFound."""
+        with self.database.transaction() as connection:
+            self._find_upload(connection, upload_id, lock=True)
+            found = self._live_upload(connection, upload_id, tenant)
+            until = max(found.expires_at, self._now(connection) + keep)
+            connection.execute(sa.update(tables.upload).where(tables.upload.c.id == upload_id).values(expires_at=until))
+            return replace(found, expires_at=until)
 
     @briefly
     def upload(self, upload_id: str, tenant: str) -> Upload:

@@ -134,6 +134,9 @@ class Views(Waiting, Standing):
             error=error_view(job.error) if job.status in ENDED else None,
             attempts=job.attempts,
             request_id=job.request_id,
+            expires_in=job.expires_in,
+            expires_at=job.expires_at,
+            results_expire_at=job.results_expire_at,
         )
 
     def _computed_elsewhere(self, connection: sa.Connection, job: Row) -> dict[str, str]:

@@ -241,6 +241,20 @@ def test_what_the_living_have_half_done_stays(room: Room, workspace: Workspace) 
         assert run.path.is_dir()
 
 
+def test_the_workspace_of_photos_that_nobody_has_goes_unless_a_step_is_at_work(
+    room: Room, workspace: Workspace
+) -> None:
+    assert room.forget({"others"}) == 0
+    with reserved(room, workspace, "t"):
+        assert room.forget({workspace.photos_digest}) == 0
+    assert workspace.folder.is_dir()
+    assert room.forget({workspace.photos_digest}) == 1
+    assert not workspace.folder.exists()
+    assert list(room.downloads("any").parent.iterdir()) == []
+    with reserved(room, workspace, "t"):
+        assert not workspace.entries.exists(), "a job that comes back begins anew"
+
+
 def test_what_vanishes_while_it_is_measured_counts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("one", "two"):
         (tmp_path / "run" / name / "deep").mkdir(parents=True)

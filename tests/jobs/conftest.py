@@ -135,11 +135,18 @@ def run_to_plan(store: JobStore, graph: tuple[PlannedWork, ...] = GRAPH, **chang
     job_id = store.submit(new_job(**changes))
     ingest = claim_kind(store, "ingest")
     assert ingest is not None
+    store.use_photos(ingest, DIGEST)
     assert store.finish_ingest(ingest, PHOTOS, DIGEST, ())
     plan = claim_kind(store, "plan")
     assert plan is not None
     assert store.finish_plan(plan, "engine-1", graph)
     return job_id
+
+
+def delete(store: JobStore, job_id: str) -> None:
+    """Forget an ended job that left nothing in the object store."""
+    store.give_up_job(job_id)
+    store.forget_job(job_id)
 
 
 def run_chunks(store: JobStore) -> list[str]:

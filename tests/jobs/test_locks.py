@@ -76,7 +76,7 @@ def test_whoever_waits_for_the_job_holds_none_of_its_rows(locked: JobStore) -> N
         lambda: patient.requeue(job_id),
         lambda: patient.cancel(job_id),
         lambda: patient.fail(work, PhotosWithoutOverlap("again")),
-        lambda: patient.delete(job_id),
+        lambda: patient.give_up_job(job_id),
     ):
         assert_waits_empty_handed(locked, job_id, act)
     patient.database.engine.dispose()

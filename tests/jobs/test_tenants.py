@@ -14,7 +14,7 @@ from meshroom_tasks.jobs.records import IdempotencyKey, TenantLimits
 from meshroom_tasks.jobs.store import JobStore
 from meshroom_tasks.jobs.uploads import UploadFile
 
-from .conftest import PHOTOS, RESULTS, Clock, claim_kind, new_job, planned, run_chunks, run_to_plan
+from .conftest import PHOTOS, RESULTS, Clock, claim_kind, delete, new_job, planned, run_chunks, run_to_plan
 from .test_turns import sent
 
 
@@ -98,7 +98,7 @@ def test_photos_and_results_fill_the_storage(store: JobStore, clock: Clock) -> N
     assert finished == 2
     with pytest.raises(StorageLimit):
         store.submit(new_job())
-    store.delete(ids[0])
+    delete(store, ids[0])
     store.submit(new_job())
     store.create_upload("default", [UploadFile("1.jpg", one)], timedelta(hours=1))
     with pytest.raises(StorageLimit):

@@ -12,7 +12,7 @@ from meshroom_tasks.errors import NotFound, StorageLimit, UploadUnknown
 from meshroom_tasks.jobs.store import JobStore
 from meshroom_tasks.jobs.uploads import Upload, UploadFile
 
-from .conftest import Clock, new_job
+from .conftest import Clock, delete, new_job
 
 FILES = (UploadFile("1.jpg", 5), UploadFile("chair.zip", 7, "ab" * 32), UploadFile("x", 9, None, "application/zip"))
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
@@ -86,7 +86,7 @@ def test_it_stays_for_as_long_as_a_live_job_needs_it(store: JobStore, clock: Clo
     with pytest.raises(UploadUnknown):
         store.submit(new_job(tenant="a", uploads=(upload.id,)))
     store.forget_upload(upload.id)
-    store.delete(first)
+    delete(store, first)
 
 
 def test_an_upload_that_is_needed_is_not_forgotten(store: JobStore, upload: Upload) -> None:
@@ -97,7 +97,7 @@ def test_an_upload_that_is_needed_is_not_forgotten(store: JobStore, upload: Uplo
 def test_a_deleted_job_needs_nothing(store: JobStore, upload: Upload) -> None:
     job_id = store.submit(new_job(tenant="a", uploads=(upload.id,)))
     store.cancel(job_id)
-    store.delete(job_id)
+    delete(store, job_id)
     assert store.upload(upload.id, "a") == upload
     assert store.give_up_upload(upload.id)
 

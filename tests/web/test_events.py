@@ -11,6 +11,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from meshroom_tasks.jobs.records import ErrorView, JobView, StageView
+from tests.jobs.conftest import delete
 from tests.web.conftest import Site
 from tests.web.problem import assert_problem
 from web.event_stream import Event, Streams
@@ -83,7 +84,7 @@ def test_a_job_that_is_deleted_meanwhile_ends_its_stream(site: Site, client: Fla
     chunks = poll.iter_encoded()
     next(chunks), next(chunks)
     site.store.cancel(job_id)
-    site.store.delete(job_id)
+    delete(site.store, job_id)
     assert parse(b"".join(chunks)) == [("problem", {"code": "not_found", "detail": "there is no such job"})]
 
 

@@ -20,7 +20,11 @@ from tests.web.problem import assert_problem
 from web.auth import OPEN_ENDPOINTS
 
 READ_AND_SUBMIT = ("read", "submit")
-BODIES = {"requeue_job": {"from_stage": "ingest"}}
+BODIES = {
+    "requeue_job": {"from_stage": "ingest"},
+    "extend_job": {"expires_in": 3600},
+    "extend_upload": {"expires_in": 3600},
+}
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import timedelta
 
 from apiflask import APIBlueprint
 from flask import Response, jsonify, request
@@ -13,8 +14,10 @@ from meshroom_tasks.jobs.notices import result_url
 from meshroom_tasks.jobs.records import JobView, ResultFile
 from meshroom_tasks.removal import remove_job
 from web import presenters
+from web.auth import caller
 from web.problems import Refused
-from web.schemas.requests import JobsQuery, Requeue
+from web.retention import check_span
+from web.schemas.requests import Extension, JobsQuery, Requeue
 from web.schemas.responses import Job, JobPage
 from web.services import services
 from web.tenancy import jobs_of, own_jobs
@@ -90,14 +93,34 @@ def requeue_job(job_id: str, body: Requeue) -> Job:
     return _present(jobs.job(job_id))
 
 
+@blueprint.post("/<id:job_id>/extend")
+@blueprint.input(Extension, arg_name="body", example={"expires_in": 604800})
+@blueprint.output(Job)
+@blueprint.doc(operation_id="extendJob", responses={409: "The job has not ended."})
+def extend_job(job_id: str, body: Extension) -> Job:
+    """Keep an ended job longer
+
+    With the results that it still has, for so many seconds from now; never shorter than before. A job that does not
+    expire stays as it is.
+    """
+    check_span(body.expires_in, services().settings)
+    jobs = own_jobs()
+    jobs.extend(job_id, timedelta(seconds=body.expires_in))
+    return _present(jobs.job(job_id))
+
+
 @blueprint.delete("/<id:job_id>")
 @blueprint.doc(
     operation_id="deleteJob",
     responses={204: "The job, its results and its logs are gone.", 409: "The job has not ended; cancel it first."},
 )
 def delete_job(job_id: str) -> ResponseReturnValue:
-    """Forget an ended job, with its results and logs"""
-    remove_job(own_jobs(), services().storage, job_id)
+    """Forget an ended job, with its results and logs
+
+    Its photos, and what was computed from them, go with the last job that has the same ones.
+    """
+    parts = services()
+    remove_job(parts.store, parts.storage, job_id, tenant=caller().tenant)
     return "", 204
 
 

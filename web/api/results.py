@@ -57,7 +57,7 @@ def open_result(job_id: str, name: str) -> AnyResponse:
 
 def _download(job: JobView, name: str) -> AnyResponse:
     parts = services()
-    result = _find(job.results, name)
+    result = _find(job, name)
     elsewhere = parts.storage.url(
         result.key, seconds=_PRESIGNED_SECONDS, media_type=result.media_type, disposition=_disposition(result)
     )
@@ -77,18 +77,23 @@ def _download(job: JobView, name: str) -> AnyResponse:
 def _archive(job: JobView) -> Response:
     parts, results = services(), job.results
     if not results:
-        raise NotFound("the job has no results (yet)")
+        raise NotFound(_without_results(job))
     missing = [result.name for result in results if parts.storage.stat(result.key) is None]
     if missing:
         raise NotFound(f"these results are no longer kept: {', '.join(missing)}")
     return send_zip(f"{job.id}.zip", results, parts.storage)
 
 
-def _find(results: tuple[ResultFile, ...], name: str) -> ResultFile:
-    for result in results:
+def _find(job: JobView, name: str) -> ResultFile:
+    for result in job.results:
         if result.name == name:
             return result
-    raise NotFound("the job has no result of this name")
+    raise NotFound("the job has no result of this name" if job.results else _without_results(job))
+
+
+def _without_results(job: JobView) -> str:
+    expired = job.status == "completed" and job.results_expire_at is not None
+    return "its results have expired; requeue the job from `results`" if expired else "the job has no results (yet)"
 
 
 def _as_file(response: Response, result: ResultFile) -> Response:

@@ -18,6 +18,7 @@ from web.auth import caller
 from web.problems import Fault, Refused
 from web.receiving import longer_than_announced, receive
 from web.schemas import uploads as schemas
+from web.schemas.requests import UploadExtension
 from web.services import Services, services
 
 blueprint = APIBlueprint("uploads", __name__, url_prefix="/api/v1/uploads", tag="Uploads")
@@ -68,6 +69,20 @@ def put_file(upload_id: str, number: int) -> schemas.UploadedFile:
         receive(body, parts.storage, upload.key(number), file)
     _still_there(parts, upload, number)
     return _file(upload, number, None)
+
+
+@blueprint.post("/<id:upload_id>/extend")
+@blueprint.input(UploadExtension, arg_name="body", example={"expires_in": 86400})
+@blueprint.output(schemas.Upload)
+@blueprint.doc(operation_id="extendUpload")
+def extend_upload(upload_id: str, body: UploadExtension) -> schemas.Upload:
+    """Keep an upload longer
+
+    For so many seconds from now; never shorter than before.
+    """
+    parts = services()
+    keep = timedelta(seconds=body.expires_in)
+    return _shown(parts, parts.store.extend_upload(upload_id, caller().tenant, keep))
 
 
 @blueprint.delete("/<id:upload_id>")

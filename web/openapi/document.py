@@ -18,7 +18,13 @@ Document = dict[str, Any]
 
 _REF = "#/components/schemas/"
 _OPTIONAL = "Only where `callback_events` of the job asks for it."
-_RECEIVED: tuple[type[BaseModel], ...] = (requests.Reconstruction, requests.Requeue, uploads.NewUpload)
+_RECEIVED: tuple[type[BaseModel], ...] = (
+    requests.Reconstruction,
+    requests.Requeue,
+    requests.Extension,
+    requests.UploadExtension,
+    uploads.NewUpload,
+)
 _SENT: tuple[type[BaseModel], ...] = (
     responses.Accepted,
     responses.Job,
@@ -37,6 +43,7 @@ _SENT: tuple[type[BaseModel], ...] = (
     callbacks.FailedCallback,
     callbacks.StartedEvent,
     callbacks.StageCompletedEvent,
+    callbacks.ExpiringEvent,
 )
 
 
@@ -154,6 +161,7 @@ def _webhooks() -> dict[str, Any]:
         "job.failed": _webhook("A job has failed, or was cancelled", "FailedCallback", "`error_code` says why."),
         "job.started": _webhook("A job has begun", "StartedEvent", _OPTIONAL),
         "job.stage_completed": _webhook("A stage of a job is done", "StageCompletedEvent", _OPTIONAL),
+        "job.expiring": _webhook("A job, or its results, will be removed", "ExpiringEvent", _OPTIONAL),
     }
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from meshroom_tasks.jobs.records import DeliveryEvent, ExpiringPart
 from web.schemas.responses import Answer, Result
 
 
@@ -42,9 +43,58 @@ class StartedEvent(Event):
     attempt: int = Field(description="1, and one more with each requeue.")
 
 
+class ExpiringEvent(Event):
+    type: Literal["job.expiring"]
+    what: ExpiringPart = Field(description="The job with all that it has, or its results alone.")
+    expires_at: datetime
+
+
 class StageCompletedEvent(Event):
     type: Literal["job.stage_completed"]
     attempt: int = Field(description="1, and one more with each requeue.")
     stage: str = Field(description="As in `stages` of the job.", examples=["DepthMap_1"])
     chunks: int
     cached: bool = Field(description="Whether all of it was taken from earlier computations.")
+
+
+_OF_JOB = {"job_id": "1b4e28ba-2fa1-4d3b-a3f5-ef19b5a7633b", "metadata": {"order": 4711}}
+_EVENT = {**_OF_JOB, "timestamp": "2026-11-20T12:00:00+00:00"}
+_MODEL = "https://recon.example.com/results/1b4e28ba-2fa1-4d3b-a3f5-ef19b5a7633b/texturedMesh.obj"
+
+CALLBACK_EXAMPLES: dict[DeliveryEvent, dict[str, Any]] = {
+    "job.completed": {
+        **_OF_JOB,
+        "status": "completed",
+        "result_url": _MODEL,
+        "results": [
+            {
+                "name": "texturedMesh.obj",
+                "url": _MODEL,
+                "size": 48123,
+                "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                "media_type": "model/obj",
+            }
+        ],
+    },
+    "job.failed": {
+        **_OF_JOB,
+        "status": "failed",
+        "error": "The photos do not overlap; take them from closer positions.",
+        "error_code": "photos_do_not_overlap",
+    },
+    "job.started": {**_EVENT, "type": "job.started", "attempt": 1},
+    "job.stage_completed": {
+        **_EVENT,
+        "type": "job.stage_completed",
+        "attempt": 1,
+        "stage": "DepthMap_1",
+        "chunks": 4,
+        "cached": False,
+    },
+    "job.expiring": {
+        **_EVENT,
+        "type": "job.expiring",
+        "what": "job",
+        "expires_at": "2026-11-21T12:00:00+00:00",
+    },
+}

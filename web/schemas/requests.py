@@ -11,6 +11,8 @@ from meshroom_tasks.api_keys import TENANT_NAME
 from meshroom_tasks.jobs.records import JobStatus, OptionalEvent
 
 MAX_METADATA_BYTES = 16_384
+SHORTEST_SPAN, LONGEST_SPAN, LONGEST_UPLOAD = 60, 3_155_760_000, 604_800
+"""Seconds: a minute, a hundred years, a week."""
 
 Output = Literal["obj", "glb"]
 
@@ -87,6 +89,14 @@ class Reconstruction(Body):
     )
     outputs: list[Output] = Field(["obj", "glb"], min_length=1, description="Which models to make.")
 
+    expires_in: float | None = Field(
+        None,
+        ge=SHORTEST_SPAN,
+        le=LONGEST_SPAN,
+        description="Seconds after its end, after which the job goes with all that it has; default: the service's, "
+        "usually never. The service may allow less.",
+    )
+
     @field_validator("metadata")
     @classmethod
     def _small(cls, value: dict[str, Any]) -> dict[str, Any]:
@@ -107,6 +117,16 @@ class Requeue(Body):
         description="Compute this stage and all that follow from it anew. Without it, only what did not finish runs.",
         examples=["Meshing"],
     )
+
+
+class Extension(Body):
+    expires_in: float = Field(
+        ge=SHORTEST_SPAN, le=LONGEST_SPAN, description="Seconds from now; the service may allow less."
+    )
+
+
+class UploadExtension(Body):
+    expires_in: float = Field(ge=SHORTEST_SPAN, le=LONGEST_UPLOAD, description="Seconds from now.")
 
 
 class JobsQuery(Query):
@@ -176,6 +196,7 @@ RECONSTRUCTION_EXAMPLES: dict[str, dict[str, Any]] = {
             "min_registered_share": 0.5,
             "camera": {"field_of_view_degrees": 60, "sensor_width_mm": 6.17},
             "outputs": ["obj", "glb"],
+            "expires_in": 2592000,
         },
     },
 }

@@ -97,6 +97,7 @@ class JobLinks(Answer):
     self: str
     cancel: str
     requeue: str
+    extend: str
     logs: str = Field(description="Put a stage's name in the place of `{stage}`.")
     deliveries: str
 
@@ -142,6 +143,13 @@ class Job(Answer):
     error: JobError | None
     attempts: int = Field(description="1, and one more with each requeue.")
     request_id: str = Field(description="Of the request that submitted the job.")
+    expires_in: float | None = Field(description="As it was sent; null: the service's default.")
+    expires_at: datetime | None = Field(
+        description="When it goes with all that it has; null: never, or it has not ended."
+    )
+    results_expire_at: datetime | None = Field(
+        description="When its results go; `requeue` from `results` makes them again. Null: with the job."
+    )
     links: JobLinks
 
 
