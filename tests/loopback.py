@@ -1,7 +1,8 @@
-"""A real HTTP server on the loopback address for tests: each path answers as its handler says."""
+"""A real HTTP or HTTPS server on the loopback address for tests: each path answers as its handler says."""
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -69,13 +70,14 @@ class Site:
     port: int
     routes: dict[str, Handler]
     received: list[Received] = field(default_factory=list)
+    scheme: str = "http"
 
     @property
     def authority(self) -> str:
         return f"127.0.0.1:{self.port}"
 
     def url(self, path: str) -> str:
-        return f"http://{self.authority}{path}"
+        return f"{self.scheme}://{self.authority}{path}"
 
 
 class Loopback(ThreadingHTTPServer):
@@ -93,12 +95,15 @@ class Loopback(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving() -> Iterator[Site]:
+def serving(tls: ssl.SSLContext | None = None) -> Iterator[Site]:
     server = Loopback()
+    if tls is not None:
+        # The handshake is left to the thread of the request: one that fails must not hold up the others.
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
-        yield Site(server.server_address[1], server.routes, server.received)
+        yield Site(server.server_address[1], server.routes, server.received, "https" if tls else "http")
     finally:
         server.stopping.set()
         server.shutdown()
