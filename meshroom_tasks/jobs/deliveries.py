@@ -36,7 +36,8 @@ class Deliveries(Events):
     def claim_delivery(self, delivery_id: str) -> DueDelivery | None:
         """Take the delivery if it is due; None when it is not, or when another worker is at it.
 
-        An optional event is not sent any more once the receiver of the job has answered 410 Gone.
+        An optional event is not sent any more once the receiver of the job has answered 410 Gone, unless somebody asked
+        for it again.
         """
         token = new_token()
         with self.database.transaction() as connection:
@@ -54,7 +55,7 @@ class Deliveries(Events):
             if row is None:
                 return None
             this = sa.update(tables.delivery).where(tables.delivery.c.id == delivery_id)
-            if row.event in OPTIONAL_EVENTS and self._is_gone(connection, row.job_id):
+            if row.event in OPTIONAL_EVENTS and not row.redelivered and self._is_gone(connection, row.job_id):
                 connection.execute(this.values(status="disabled", next_attempt_at=None, next_hint_at=None))
                 return None
             connection.execute(this.values(token=token, lease_until=now + _LEASE, next_hint_at=now + _LEASE))
@@ -151,6 +152,7 @@ class Deliveries(Events):
                 .values(
                     status="pending",
                     attempts=0,
+                    redelivered=True,
                     next_attempt_at=now,
                     next_hint_at=now + self.timing.hint,
                     token=None,

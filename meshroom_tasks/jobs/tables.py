@@ -308,6 +308,8 @@ delivery = sa.Table(
     sa.Column("endpoint", sa.Text, nullable=False, server_default=""),
     sa.Column("body", sa.Text, nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False, default=0),
+    # Somebody has asked for it again: it is posted whatever its receiver answered before.
+    sa.Column("redelivered", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("created_at", UtcTime, nullable=False),
     sa.Column("last_attempt_at", UtcTime),
     sa.Column("next_attempt_at", UtcTime),

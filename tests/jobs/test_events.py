@@ -114,6 +114,9 @@ def test_a_receiver_that_is_gone_is_told_the_end_and_no_more(store: JobStore, cl
     assert not attempt(store, ingested, clock, 200, "succeeded"), "it is not sent any more"
     statuses = {view.id: view.status for view in store.deliveries(job_id)}
     assert statuses == {started.id: "disabled", ingested.id: "disabled", planned.id: "pending"}
+    for again in (ingested, started):
+        store.redeliver(job_id, again.id)
+        assert attempt(store, again, clock, 410, "disabled"), "whoever asks for it gets it"
     finish(store)
     assert len(store.deliveries(job_id)) == 4, "of the rest, only the end is told"
     (end,) = (view for view in store.deliveries(job_id) if view.event == "job.completed")

@@ -153,3 +153,15 @@ def test_documented_callbacks_are_the_ones_that_are_sent() -> None:
     result = ResultFile("texturedMesh.obj", "results/x/texturedMesh.obj", 1, "00", "model/obj")
     CompletedCallback.model_validate(completed_notice("x", {"a": 1}, [result], "http://h"))
     FailedCallback.model_validate(failed_notice("x", {"a": 1}, ErrorView("no_surface", "Nothing there.")))
+
+
+def test_every_callback_has_an_example_of_its_form(document: Document) -> None:
+    from web.schemas import callbacks
+
+    for event, item in document["webhooks"].items():
+        name = item["post"]["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+        schema = document["components"]["schemas"][name]
+        (example,) = schema["examples"]
+        assert set(example) == set(schema["properties"]) == set(schema["required"])
+        assert event == example.get("type", f"job.{example.get('status')}")
+        getattr(callbacks, name).model_validate(example)

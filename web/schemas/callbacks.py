@@ -5,13 +5,30 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from meshroom_tasks.jobs.records import DeliveryEvent, ExpiringPart
+from meshroom_tasks.jobs.records import ExpiringPart
 from web.schemas.responses import Answer, Result
+
+_OF_JOB: dict[str, Any] = {"job_id": "1b4e28ba-2fa1-4d3b-a3f5-ef19b5a7633b", "metadata": {"order": 4711}}
+_EVENT: dict[str, Any] = {**_OF_JOB, "timestamp": "2026-11-20T12:00:00+00:00"}
+_MODEL = "https://recon.example.com/results/1b4e28ba-2fa1-4d3b-a3f5-ef19b5a7633b/texturedMesh.obj"
+_FILE = {
+    "name": "texturedMesh.obj",
+    "url": _MODEL,
+    "size": 48123,
+    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "media_type": "model/obj",
+}
+
+
+def _example(common: dict[str, Any], **own: Any) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": [{**common, **own}]})
 
 
 class CompletedCallback(Answer):
+    model_config = _example(_OF_JOB, status="completed", result_url=_MODEL, results=[_FILE])
+
     job_id: str
     status: Literal["completed"]
     result_url: str = Field(
@@ -23,6 +40,13 @@ class CompletedCallback(Answer):
 
 
 class FailedCallback(Answer):
+    model_config = _example(
+        _OF_JOB,
+        status="failed",
+        error="The photos do not overlap; take them from closer positions.",
+        error_code="photos_do_not_overlap",
+    )
+
     job_id: str
     status: Literal["failed"]
     error: str = Field(description="One sentence that says what to do.")
@@ -39,62 +63,25 @@ class Event(Answer):
 
 
 class StartedEvent(Event):
+    model_config = _example(_EVENT, type="job.started", attempt=1)
+
     type: Literal["job.started"]
     attempt: int = Field(description="1, and one more with each requeue.")
 
 
 class ExpiringEvent(Event):
+    model_config = _example(_EVENT, type="job.expiring", what="job", expires_at="2026-11-21T12:00:00+00:00")
+
     type: Literal["job.expiring"]
     what: ExpiringPart = Field(description="The job with all that it has, or its results alone.")
     expires_at: datetime
 
 
 class StageCompletedEvent(Event):
+    model_config = _example(_EVENT, type="job.stage_completed", attempt=1, stage="DepthMap_1", chunks=4, cached=False)
+
     type: Literal["job.stage_completed"]
     attempt: int = Field(description="1, and one more with each requeue.")
     stage: str = Field(description="As in `stages` of the job.", examples=["DepthMap_1"])
     chunks: int
     cached: bool = Field(description="Whether all of it was taken from earlier computations.")
-
-
-_OF_JOB = {"job_id": "1b4e28ba-2fa1-4d3b-a3f5-ef19b5a7633b", "metadata": {"order": 4711}}
-_EVENT = {**_OF_JOB, "timestamp": "2026-11-20T12:00:00+00:00"}
-_MODEL = "https://recon.example.com/results/1b4e28ba-2fa1-4d3b-a3f5-ef19b5a7633b/texturedMesh.obj"
-
-CALLBACK_EXAMPLES: dict[DeliveryEvent, dict[str, Any]] = {
-    "job.completed": {
-        **_OF_JOB,
-        "status": "completed",
-        "result_url": _MODEL,
-        "results": [
-            {
-                "name": "texturedMesh.obj",
-                "url": _MODEL,
-                "size": 48123,
-                "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-                "media_type": "model/obj",
-            }
-        ],
-    },
-    "job.failed": {
-        **_OF_JOB,
-        "status": "failed",
-        "error": "The photos do not overlap; take them from closer positions.",
-        "error_code": "photos_do_not_overlap",
-    },
-    "job.started": {**_EVENT, "type": "job.started", "attempt": 1},
-    "job.stage_completed": {
-        **_EVENT,
-        "type": "job.stage_completed",
-        "attempt": 1,
-        "stage": "DepthMap_1",
-        "chunks": 4,
-        "cached": False,
-    },
-    "job.expiring": {
-        **_EVENT,
-        "type": "job.expiring",
-        "what": "job",
-        "expires_at": "2026-11-21T12:00:00+00:00",
-    },
-}
