@@ -1,4 +1,4 @@
-"""Removing jobs from both databases, a folder and S3: complete, and nothing that another job has."""
+"""Removing jobs from both databases and both kinds of storage: complete, and nothing that another job has."""
 
 from __future__ import annotations
 
@@ -52,9 +52,10 @@ def store(url: str, clock: Clock) -> Iterator[JobStore]:
     store.database.engine.dispose()
 
 
-@pytest.fixture(params=["file", "s3"])
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
-    if request.param == "file":
+@pytest.fixture
+def storage(request: pytest.FixtureRequest, url: str, tmp_path: Path) -> Storage:
+    """A folder beside SQLite, S3 beside PostgreSQL."""
+    if url.startswith("sqlite"):
         return open_storage(load_settings(storage_url=(tmp_path / "objects").as_uri()))
     server: SeaweedFS = request.getfixturevalue("seaweedfs")
     return open_storage(load_settings(**server.settings(f"removal-{uuid.uuid4().hex}")))

@@ -61,7 +61,7 @@ class StoreBase:
     """Base of the parts of the store; every public method of a part is one transaction.
 
     Locks are taken in one order, so that no two transactions wait for each other: a tenant's row, the job's row, then
-    rows of its steps and deliveries, at last one of experience. A claim and a heartbeat lock nothing but one step (a
+    its set of photos, rows of its steps and deliveries, at last one of experience. A claim and a heartbeat lock nothing but one step (a
     claim for a tenant with a limit the tenant before), and wait for nobody while they hold it.
     """
 
