@@ -60,9 +60,9 @@ class Timing:
 class StoreBase:
     """Base of the parts of the store; every public method of a part is one transaction.
 
-    Locks are taken in one order, so that no two transactions wait for each other: a tenant's row, the job's row, then
-    its set of photos, rows of its steps and deliveries, at last one of experience. A claim and a heartbeat lock nothing but one step (a
-    claim for a tenant with a limit the tenant before), and wait for nobody while they hold it.
+    Locks are taken in one order, so that no two transactions wait for each other: a tenant's row, the job's row, its
+    set of photos, rows of its steps and deliveries, at last one of experience. A claim and a heartbeat lock nothing but
+    one step (a claim for a tenant with a limit the tenant before), and wait for nobody while they hold it.
     """
 
     def __init__(
@@ -86,14 +86,22 @@ class StoreBase:
         """The database's time, unless a clock was given."""
         return self._clock() if self._clock is not None else self.database.now(connection)
 
-    def _lock_job(self, connection: sa.Connection, job_id: str, tenant: str | None = None) -> Row:
+    def _lock_job(self, connection: sa.Connection, job_id: str) -> Row:
         """The job's row, held until the transaction ends: whoever changes a job's steps holds it.
+
+        Also one that is being removed: what still runs of it comes to its end. Raises NotFound.
+        """
+        return self._locked(connection, tables.job.c.id == job_id, job_id)
+
+    def _lock_kept_job(self, connection: sa.Connection, job_id: str, tenant: str | None) -> Row:
+        """The same for clients and operators, for whom a job that is being removed is not there.
 
         Raises NotFound, also for a job of another than `tenant`, unless that is None.
         """
-        found = connection.execute(
-            sa.select(tables.job).where(tables.job.c.id == job_id, belongs_to(tenant)).with_for_update()
-        ).one_or_none()
+        return self._locked(connection, (tables.job.c.id == job_id) & belongs_to(tenant), job_id)
+
+    def _locked(self, connection: sa.Connection, which: sa.ColumnElement[bool], job_id: str) -> Row:
+        found = connection.execute(sa.select(tables.job).where(which).with_for_update()).one_or_none()
         if found is None:
             raise NotFound("there is no such job", job_id=job_id)
         return found

@@ -145,7 +145,7 @@ class Deliveries(Events):
     def redeliver(self, job_id: str, delivery_id: str, *, tenant: str | None = None) -> DeliveryView:
         """Send it again from the start of the schedule, whatever became of it; same id, new timestamp."""
         with self.database.transaction() as connection:
-            job, now = self._lock_job(connection, job_id, tenant), self._now(connection)
+            job, now = self._lock_kept_job(connection, job_id, tenant), self._now(connection)
             row = connection.execute(
                 sa.update(tables.delivery)
                 .where(tables.delivery.c.id == delivery_id, tables.delivery.c.job_id == job_id)

@@ -30,7 +30,7 @@ class Retention(Events):
         Raises NotFound, also for a job of another than `tenant`, unless that is None; Conflict.
         """
         with self.database.transaction() as connection:
-            job = self._lock_job(connection, job_id, tenant)
+            job = self._lock_kept_job(connection, job_id, tenant)
             if job.status not in ENDED:
                 raise Conflict(f"the job is {job.status}; it expires after its end", job_id=job_id)
             until = self._now(connection) + span

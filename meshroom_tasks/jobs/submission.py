@@ -114,7 +114,7 @@ class Submission(Replanning, Uploads):
     def cancel(self, job_id: str, *, tenant: str | None = None) -> None:
         """Nothing of the job starts any more; it is cancelled once what runs has stopped."""
         with self.database.transaction() as connection:
-            job = self._lock_job(connection, job_id, tenant)
+            job = self._lock_kept_job(connection, job_id, tenant)
             if job.status in ENDED:
                 raise Conflict(f"the job is already {job.status}; there is nothing to cancel", job_id=job_id)
             self._update_job(connection, job_id, cancel_requested=True)
@@ -129,7 +129,7 @@ class Submission(Replanning, Uploads):
         anew, even where their results are in the stage cache.
         """
         with self.database.transaction() as connection:
-            job = self._lock_job(connection, job_id, tenant)
+            job = self._lock_kept_job(connection, job_id, tenant)
             if job.status not in ENDED:
                 raise Conflict(f"the job is {job.status}; cancel it first, or wait for its end", job_id=job_id)
             if job.results_going:

@@ -10,14 +10,21 @@ from threading import Barrier
 import pytest
 import sqlalchemy as sa
 
-from meshroom_tasks.errors import Conflict, LeaseLost, NotFound, PhotosBeingRemoved
+from meshroom_tasks.errors import (
+    Conflict,
+    JobCancelled,
+    LeaseLost,
+    NotFound,
+    PhotosBeingRemoved,
+    PhotosWithoutOverlap,
+)
 from meshroom_tasks.jobs import tables
 from meshroom_tasks.jobs.database import Database
 from meshroom_tasks.jobs.records import OPTIONAL_EVENTS, AttemptView, Expiry, Work
 from meshroom_tasks.jobs.store import JobStore
 from meshroom_tasks.jobs.uploads import UploadFile
 
-from .conftest import DIGEST, RESULTS, Clock, claim_kind, delete, new_job, run_chunks, run_to_plan
+from .conftest import DIGEST, RESULTS, Clock, claim_kind, delete, entry_for, new_job, run_chunks, run_to_plan
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
@@ -179,6 +186,26 @@ def test_what_is_given_up_does_not_exist_until_its_rows_are_gone(expiring: JobSt
             column = table.c.get("id" if table is tables.job else "job_id")
             if column is not None and table is not tables.outbox:
                 assert connection.execute(sa.select(table).where(column == job_id)).all() == [], table.name
+
+
+def test_what_still_runs_of_a_job_that_goes_comes_to_its_end(store: JobStore, clock: Clock) -> None:
+    """One worker fails the job, and that of the other chunk dies while the job is removed."""
+    job_id = run_to_plan(store, callback_url=None)
+    init = claim_kind(store, "Init")
+    assert init is not None
+    store.finish_chunk(init, entry_for(init))
+    dies, fails, stops = (claim_kind(store, kind) for kind in ("Left", "Left", "Right"))
+    assert dies is not None
+    assert fails is not None
+    assert stops is not None
+    store.fail(fails, PhotosWithoutOverlap("no"))
+    store.give_up_job(job_id)
+    assert isinstance(store.heartbeat(stops, 0.5), JobCancelled)
+    store.fail(stops, JobCancelled("the job has failed elsewhere"))
+    clock.advance(31)
+    assert store.reclaim_expired() == 1
+    assert store.reclaim_expired() == 0
+    store.forget_job(job_id)
 
 
 def test_a_job_is_forgotten_only_when_it_was_given_up(store: JobStore) -> None:
