@@ -9,6 +9,7 @@ from threading import Barrier
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 
 from meshroom_tasks.errors import (
     Conflict,
@@ -316,6 +317,16 @@ def test_photos_in_storage_that_nobody_knows_are_taken_up(store: JobStore) -> No
     assert store.unused_photos(10) == (DIGEST,)
     store.use_photos(ingesting(store), DIGEST)
     assert store.unused_photos(10) == ()
+
+
+def test_photos_of_jobs_from_before_sets_were_known(store: JobStore) -> None:
+    job_id = completed(store)
+    database = store.database
+    command.downgrade(database._alembic(), "0017")
+    database.upgrade()
+    assert store.unused_photos(10) == ()
+    delete(store, job_id)
+    assert store.unused_photos(10) == (DIGEST,)
 
 
 def test_either_the_job_has_its_photos_or_it_waits_until_they_are_gone(store: JobStore) -> None:
