@@ -15,21 +15,22 @@ _PUBLISH_RETRY = {"max_retries": 1, "interval_start": 0.1, "interval_max": 0.2}
 _CONFIRM_SECONDS = 5.0
 
 
-def flush(store: JobStore) -> int:
-    """Send what the outbox holds; returns how many hints were sent.
+def flush(store: JobStore, most: int | None = None) -> int:
+    """Send what the outbox holds, or `most` of it; returns how many hints were sent.
 
     Never raises: what cannot be sent now stays in the outbox, and the sweeper sends it later.
     """
     sent = 0
     try:
-        while hints := store.take_hints(MOST_HINTS):
+        at_once = min(most or MOST_HINTS, MOST_HINTS)
+        while (most is None or sent < most) and (hints := store.take_hints(at_once)):
             accepted = [hint.id for hint in itertools.takewhile(_send, hints)]
             sent += len(accepted)
             store.drop_hints(accepted)
             if len(accepted) < len(hints):
                 store.give_hints_back([hint.id for hint in hints[len(accepted) :]])
                 return sent
-            if len(hints) < MOST_HINTS:
+            if len(hints) < at_once:
                 break
     except Exception:
         log.exception("the outbox could not be flushed; the sweeper will try again")

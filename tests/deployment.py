@@ -190,6 +190,7 @@ def deployed(
     (folder / "script.json").write_text(json.dumps(script or {}))
     values = {
         "cpu_workers": 2,
+        "web_workers": 1,
         "heartbeat_seconds": 0.5,
         "sweep_seconds": 0.5,
         "hint_seconds": 2.0,

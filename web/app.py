@@ -35,7 +35,8 @@ _BLUEPRINTS = (
 _CONFIG = {
     "MAX_CONTENT_LENGTH": MAX_BYTES,
     "SERVERS": [{"url": "/"}],
-    "LICENSE": {"name": "MIT"},
+    "LICENSE": {"name": "MIT", "identifier": "MIT"},
+    "CONTACT": {"name": "Whoever runs this service"},
     "SECURITY_SCHEMES": {auth.SCHEME: auth.SECURITY_SCHEME},
     # `openapi.document` says these better.
     "AUTO_404_RESPONSE": False,

@@ -7,9 +7,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from socket import MSG_DONTWAIT, MSG_PEEK, socket
 from typing import Any
 
-from flask import Response
+from flask import Response, request
 
 from meshroom_tasks.errors import NEVER, ServiceError
 
@@ -20,6 +21,8 @@ _KEEP_ALIVE_SECONDS = 15.0
 _LONGEST_SECONDS = 900.0
 """After this a stream ends; browsers come back by themselves, and get what they missed."""
 _RETRY_MILLISECONDS = 2000
+_PATIENCE_SECONDS = 3.0
+"""A stream whose client has gone is over within this time; then there is room for another."""
 
 Poll = Callable[[], "list[Event] | None"]
 """What is new since the last call; None when there will be nothing more."""
@@ -61,20 +64,21 @@ class Streams:
 
         The first round is made here, so that its errors are answers like any other.
         """
-        if not self._free.acquire(blocking=False):
+        if not self._free.acquire(timeout=_PATIENCE_SECONDS):
             raise TooManyStreams("too many event streams are open; try again soon, or ask for the job instead")
         try:
             first = poll()
         except BaseException:
             self._free.release()
             raise
-        response = Response(self._send(first, poll), content_type=MEDIA_TYPE, direct_passthrough=True)
+        is_gone = _gone(request.environ.get("gunicorn.socket"))
+        response = Response(self._send(first, poll, is_gone), content_type=MEDIA_TYPE)
         response.headers["Cache-Control"] = "no-store"
         response.headers["X-Accel-Buffering"] = "no"
         response.call_on_close(self._free.release)
         return response
 
-    def _send(self, events: list[Event] | None, poll: Poll) -> Iterator[bytes]:
+    def _send(self, events: list[Event] | None, poll: Poll, is_gone: Callable[[], bool]) -> Iterator[bytes]:
         yield f"retry: {_RETRY_MILLISECONDS}\n\n".encode()
         ends_at = time.monotonic() + _LONGEST_SECONDS
         quiet_until = time.monotonic() + _KEEP_ALIVE_SECONDS
@@ -82,10 +86,26 @@ class Streams:
             if events or time.monotonic() > quiet_until:
                 yield b"".join(event.encoded() for event in events) or b": still here\n\n"
                 quiet_until = time.monotonic() + _KEEP_ALIVE_SECONDS
-            if self._closing.wait(POLL_SECONDS):
+            if self._closing.wait(POLL_SECONDS) or is_gone():
                 return
             try:
                 events = poll()
             except ServiceError as error:
                 yield Event("problem", {"code": error.code, "detail": error.message}).encoded()
                 return
+
+
+def _gone(connection: object) -> Callable[[], bool]:
+    """Whether the client has closed its end; writing to it would show that only with the second keep-alive."""
+
+    def is_gone() -> bool:
+        if not isinstance(connection, socket):
+            return False
+        try:
+            return connection.recv(1, MSG_PEEK | MSG_DONTWAIT) == b""
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
+    return is_gone

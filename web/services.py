@@ -17,20 +17,25 @@ from meshroom_tasks.pipeline_folders import PipelineShelf
 from meshroom_tasks.pipelines import Pipelines
 from meshroom_tasks.settings import Settings
 from meshroom_tasks.storage import Storage, open_storage
+from web.announcing import Announcer
 from web.event_stream import Streams
 from web.receiving import Receiving
+from web.recent import Recent
 
 _NAME = "meshroom_tasks"
 THREADS = 44
 MOST_STREAMS = 24
 MOST_UPLOADS = 12
 """Open event streams, and files that are received, of one process; the other threads answer everybody else."""
+_ENGINE_SECONDS = 2.0
 _PATIENCE = 10.0  # Seconds that a request may wait for the object store.
 
 
 @dataclass(frozen=True)
 class Services:
-    """`announce` sends what the outbox holds and never fails; `check_broker` raises when no message can be sent."""
+    """`announce` has what the outbox holds sent, and never fails or waits; `check_broker` raises when no message can be
+    sent.
+    """
 
     settings: Settings
     store: JobStore
@@ -40,11 +45,14 @@ class Services:
     check_broker: Callable[[], None]
     streams: Streams = field(default_factory=lambda: Streams(MOST_STREAMS))
     receiving: Receiving = field(default_factory=lambda: Receiving(MOST_UPLOADS))
+    recent: Recent = field(default_factory=Recent)
 
     @property
     def pipelines(self) -> Pipelines:
         """Those for the engine in use: as set, else that of the worker that started last, of those that are there."""
-        return self.shelf.for_engine(self.settings.engine_version or self._announced_engine())
+        return self.shelf.for_engine(
+            self.settings.engine_version or self.recent.get("engine", (), _ENGINE_SECONDS, self._announced_engine)
+        )
 
     def _announced_engine(self) -> str:
         there = [worker for worker in self.store.workers() if worker.engine and worker.state not in ("lost", "refused")]
@@ -53,16 +61,12 @@ class Services:
 
 def open_services(settings: Settings) -> Services:
     store = open_store(settings)
-
-    def announce() -> None:
-        flush(store)
-
     return Services(
         settings=settings,
         store=store,
         storage=open_storage(settings, patience=_PATIENCE),
         shelf=PipelineShelf.load(settings.pipeline_folders),
-        announce=announce,
+        announce=Announcer(lambda most: flush(store, most)),
         check_broker=broker_reachable,
     )
 

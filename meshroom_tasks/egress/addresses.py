@@ -48,6 +48,13 @@ _NUMERIC_LABEL = re.compile(r"\d+|0x[0-9a-f]*", re.IGNORECASE)
 _HOST_AND_PORT = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9]([a-z0-9._-]*[a-z0-9])?):[1-9][0-9]{0,4}")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
+# What most URLs look like: nothing in them that requests would change, or that two parsers could read differently.
+_PLAIN = re.compile(
+    r"(?P<scheme>https?)://(?P<host>[a-z0-9][a-z0-9.-]*)(:(?P<port>[1-9][0-9]{0,3}))?(/[\w.~!$&'()*+,;=:/%-]*)?"
+    r"(\?[\w.~!$&'()*+,;=:/?%-]*)?",
+    re.ASCII,
+)
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -121,6 +128,8 @@ def _host_and_port(url: str, max_length: int) -> tuple[str, int]:
     """The host (brackets removed) and port that a request for `url` would connect to."""
     if len(url) > max_length:
         raise UrlInvalid(f"The URL is longer than {max_length} characters; use a shorter one.")
+    if (plain := _PLAIN.fullmatch(url)) is not None:
+        return plain["host"], int(plain["port"] or _DEFAULT_PORTS[plain["scheme"]])
     if any(map(_is_unsafe, url)) or "\\" in url:
         raise UrlInvalid("The URL contains white space, a control character or a backslash; percent-encode it.")
     if not url.lower().startswith(("http://", "https://")):

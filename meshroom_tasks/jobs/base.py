@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from meshroom_tasks.errors import NotFound
 from meshroom_tasks.jobs import tables
 from meshroom_tasks.jobs.database import Database
+from meshroom_tasks.jobs.group_commit import GroupCommit
 from meshroom_tasks.jobs.records import NO_EXPIRY, NO_LIMITS, ErrorView, Expiry, TenantLimits
 from meshroom_tasks.jobs.states import StepEvent, sources, target
 
@@ -81,6 +82,7 @@ class StoreBase:
         self.default_limits = default_limits
         self.expiry = expiry
         self._clock = clock
+        self._commits = GroupCommit(database)
 
     def _now(self, connection: sa.Connection) -> datetime:
         """The database's time, unless a clock was given."""

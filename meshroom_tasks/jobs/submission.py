@@ -37,46 +37,52 @@ class Submission(Replanning, Uploads):
 
     @briefly
     def _record(self, job_id: str, new: NewJob) -> Submitted:
-        with self.database.transaction() as connection:
-            if connection.execute(sa.select(tables.job.c.id).where(tables.job.c.id == job_id)).first() is not None:
-                return Submitted(job_id)  # Recorded by an attempt whose acknowledgement was lost.
-            now = self._now(connection)
-            if new.idempotency is not None:
-                first = self._first_of(connection, new.tenant, new.idempotency, job_id, now)
-                if first != job_id:
-                    return Submitted(first, replayed=True)
-            self._admit(connection, new.tenant, new.image_count or len(new.image_urls))
-            connection.execute(
-                sa.insert(tables.job).values(
-                    id=job_id,
-                    tenant=new.tenant,
-                    status="queued",
-                    created_at=now,
-                    updated_at=now,
-                    request_id=new.request_id,
-                    pipeline=new.pipeline,
-                    priority=new.priority,
-                    image_urls=list(new.image_urls),
-                    image_count=new.image_count,
-                    settings={node: dict(values) for node, values in new.settings.items()},
-                    outputs=list(new.outputs),
-                    options=asdict(new.options),
-                    metadata=dict(new.metadata),
-                    callback_url=new.callback_url,
-                    callback_events=list(new.callback_events),
-                    expires_in=new.expires_in,
-                )
-            )
-            self._use_uploads(connection, job_id, new.tenant, new.uploads)
-            job = self._lock_job(connection, job_id)
-            for kind in _KINDS:
-                connection.execute(
-                    sa.insert(tables.step).values(
-                        id=new_token(), job_id=job_id, kind=kind, queue="ingest", state="blocked", **turn(job, kind)
-                    )
-                )
-            self._open_next(connection, job)
-            return Submitted(job_id)
+        return self._commits.run(lambda connection: self._recorded(connection, job_id, new))
+
+    def _recorded(self, connection: sa.Connection, job_id: str, new: NewJob) -> Submitted:
+        """In few statements: on SQLite all who submit wait for each of them."""
+        is_there = sa.exists().where(tables.job.c.id == job_id)
+        tenant = connection.execute(
+            sa.select(tables.tenant, is_there.label("is_there")).where(tables.tenant.c.name == new.tenant)
+        ).one_or_none()
+        if tenant is not None and tenant.is_there:
+            return Submitted(job_id)  # Recorded by an attempt whose acknowledgement was lost.
+        now = self._now(connection)
+        if new.idempotency is not None:
+            first = self._first_of(connection, new.tenant, new.idempotency, job_id, now)
+            if first != job_id:
+                return Submitted(first, replayed=True)
+        self._admit(connection, new.tenant, tenant, new.image_count or len(new.image_urls))
+        job = connection.execute(
+            sa.insert(tables.job).returning(tables.job),
+            {
+                "id": job_id,
+                "tenant": new.tenant,
+                "status": "queued",
+                "created_at": now,
+                "updated_at": now,
+                "request_id": new.request_id,
+                "pipeline": new.pipeline,
+                "priority": new.priority,
+                "image_urls": list(new.image_urls),
+                "image_count": new.image_count,
+                "settings": {node: dict(values) for node, values in new.settings.items()},
+                "outputs": list(new.outputs),
+                "options": asdict(new.options),
+                "metadata": dict(new.metadata),
+                "callback_url": new.callback_url,
+                "callback_events": list(new.callback_events),
+                "expires_in": new.expires_in,
+            },
+        ).one()
+        self._use_uploads(connection, job_id, new.tenant, new.uploads)
+        steps = [
+            {"id": new_token(), "job_id": job_id, "kind": kind, "queue": "ingest", "state": "blocked"} | turn(job, kind)
+            for kind in _KINDS
+        ]
+        connection.execute(sa.insert(tables.step), steps)
+        self._open_steps(connection, job, tables.step.c.kind == "ingest")
+        return Submitted(job_id)
 
     def _first_of(self, connection: sa.Connection, tenant: str, key: IdempotencyKey, job_id: str, now: datetime) -> str:
         """The job that the tenant first submitted under this key: `job_id`, if no other was.
@@ -84,17 +90,11 @@ class Submission(Replanning, Uploads):
         The unique key decides a race: the second waits until the first has committed, and then finds it.
         """
         mine = {"tenant": tenant, "idempotency_key": key.name}
-        known = sa.select(tables.submission).filter_by(**mine)
-        found = connection.execute(known).one_or_none()
-        if found is None:
-            row = {**mine, "fingerprint": key.fingerprint, "job_id": job_id, "created_at": now}
-            try:
-                with connection.begin_nested():
-                    connection.execute(sa.insert(tables.submission).values(row))
-                return job_id
-            except sa.exc.IntegrityError:
-                found = connection.execute(known).one()
-        return _same_request(found, key)
+        row = {**mine, "fingerprint": key.fingerprint, "job_id": job_id, "created_at": now}
+        insert = self.database.insert(tables.submission).on_conflict_do_nothing()
+        if connection.execute(insert.returning(tables.submission.c.job_id), row).first() is not None:
+            return job_id
+        return _same_request(connection.execute(sa.select(tables.submission).filter_by(**mine)).one(), key)
 
     @briefly
     def submitted_before(self, key: IdempotencyKey, *, tenant: str) -> Submitted | None:

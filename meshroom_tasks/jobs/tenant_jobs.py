@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from meshroom_tasks.jobs.endpoints import FailingEndpoint
 from meshroom_tasks.jobs.records import DeliveryView, IdempotencyKey, JobStatus, JobView, NewJob, Page, Submitted
 from meshroom_tasks.jobs.store import JobStore
+from meshroom_tasks.jobs.views import Stamp
 
 
 class TenantJobs:
@@ -25,6 +26,9 @@ class TenantJobs:
 
     def job(self, job_id: str) -> JobView:
         return self._store.job(job_id, tenant=self._tenant)
+
+    def stamp(self, job_id: str) -> Stamp:
+        return self._store.stamp(job_id, tenant=self._tenant)
 
     def jobs(self, *, limit: int, cursor: str | None, status: JobStatus | None, created_after: datetime | None) -> Page:
         return self._store.jobs(

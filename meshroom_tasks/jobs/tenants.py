@@ -74,7 +74,7 @@ class Tenants(StoreBase):
     def _tenant(self, connection: sa.Connection, name: str) -> Row:
         row = connection.execute(sa.select(tables.tenant).where(tables.tenant.c.name == name)).one_or_none()
         if row is None:
-            raise NotFound(f"there is no tenant {name!r}; a key for it makes it", tenant=name)
+            raise _no_tenant(name)
         return row
 
     def _limits(self, row: Row) -> TenantLimits:
@@ -88,12 +88,17 @@ class Tenants(StoreBase):
         held = row.with_for_update(key_share=True, skip_locked=not wait)
         return connection.execute(held).first() is not None
 
-    def _admit(self, connection: sa.Connection, name: str, images: int) -> None:
-        """Raises TooManyImages, StorageLimit, QueuedJobsLimit where one more job is more than the tenant may have."""
-        limits = self._limits(self._tenant(connection, name))
+    def _admit(self, connection: sa.Connection, name: str, row: Row | None, images: int) -> None:
+        """Raises TooManyImages, StorageLimit, QueuedJobsLimit where one more job is more than the tenant may have.
+
+        `row`: the tenant's; without it, NotFound is raised.
+        """
+        if row is None:
+            raise _no_tenant(name)
+        limits = self._limits(row)
         if limits.max_images and images > limits.max_images:
             raise TooManyImages(f"your jobs may have at most {limits.max_images} photos, and {images} were given")
-        self._admit_bytes(connection, name, 1)
+        self._admit_more_bytes(connection, name, limits, 1)
         if limits.max_queued_jobs:
             self._lock_tenant(connection, name)
             if self._queued_jobs(connection, name, limits.max_queued_jobs) >= limits.max_queued_jobs:
@@ -105,7 +110,10 @@ class Tenants(StoreBase):
 
     def _admit_bytes(self, connection: sa.Connection, name: str, more: int) -> None:
         """Raises StorageLimit where `more` bytes are more than the tenant may have."""
-        most = self._limits(self._tenant(connection, name)).max_storage_bytes
+        self._admit_more_bytes(connection, name, self._limits(self._tenant(connection, name)), more)
+
+    def _admit_more_bytes(self, connection: sa.Connection, name: str, limits: TenantLimits, more: int) -> None:
+        most = limits.max_storage_bytes
         if most and self._storage_bytes(connection, name) + more > most:
             raise StorageLimit(
                 f"your jobs and uploads fill the {most} bytes that you may have; delete jobs that have ended"
@@ -157,3 +165,7 @@ class Tenants(StoreBase):
             queued_jobs=counts["queued"],
             storage_bytes=self._storage_bytes(connection, row.name),
         )
+
+
+def _no_tenant(name: str) -> NotFound:
+    return NotFound(f"there is no tenant {name!r}; a key for it makes it", tenant=name)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
 
-from meshroom_tasks.errors import NotFound, RequestRefused
+from meshroom_tasks.errors import NotFound
 from meshroom_tasks.jobs import tables
 from meshroom_tasks.jobs.base import Row, belongs_to, error_view
+from meshroom_tasks.jobs.cursors import read_cursor, write_cursor
 from meshroom_tasks.jobs.progress import job_progress
 from meshroom_tasks.jobs.queueing import HIGHEST_PRIORITY, in_state
 from meshroom_tasks.jobs.records import (
@@ -35,6 +33,11 @@ from meshroom_tasks.jobs.states import ENDED
 from meshroom_tasks.jobs.time_left import Slot, seconds_left
 from meshroom_tasks.jobs.waiting import Waiting
 
+Stamp = tuple[object, ...]
+
+_STAMP = sa.select(
+    *(tables.job.c[name] for name in ("tenant", "updated_at", "status", "attempts", "cancel_requested"))
+).where(tables.job.c.id == sa.bindparam("job_id"))
 _FIXED_BEFORE = ("ingest", "plan")
 
 
@@ -48,6 +51,15 @@ class Views(Waiting, Standing):
             if row is None:
                 raise NotFound("there is no such job", job_id=job_id)
             return self._view(connection, row)
+
+    @briefly
+    def stamp(self, job_id: str, *, tenant: str | None = None) -> Stamp:
+        """Changes with everything that a client does to the job, and when it begins and ends. Raises NotFound."""
+        with self.database.snapshot() as connection:
+            row = connection.execute(_STAMP, {"job_id": job_id}).one_or_none()
+        if row is None or tenant not in (None, row.tenant):
+            raise NotFound("there is no such job", job_id=job_id)
+        return tuple(row)
 
     @briefly
     def jobs(
@@ -67,13 +79,13 @@ class Views(Waiting, Standing):
         if created_after is not None:
             query = query.where(tables.job.c.created_at > created_after)
         if cursor is not None:
-            created_at, job_id = _read_cursor(cursor)
+            created_at, job_id = read_cursor(cursor)
             same = (tables.job.c.created_at == created_at) & (tables.job.c.id < job_id)
             query = query.where((tables.job.c.created_at < created_at) | same)
         with self.database.snapshot() as connection:
             rows = connection.execute(query.limit(limit + 1)).all()
             views = tuple(self._view(connection, row) for row in rows[:limit])
-        return Page(views, _write_cursor(rows[limit - 1]) if len(rows) > limit else None)
+        return Page(views, write_cursor(rows[limit - 1].created_at, rows[limit - 1].id) if len(rows) > limit else None)
 
     def ping(self) -> None:
         """Raises DatabaseUnavailable."""
@@ -240,18 +252,3 @@ def _chunk_view(step: Row, waiting: str | None) -> ChunkView:
         usage=Usage(**usage) if usage else None,
         waiting=waiting,
     )
-
-
-def _write_cursor(row: Row) -> str:
-    return base64.urlsafe_b64encode(json.dumps([row.created_at.isoformat(), row.id]).encode()).decode()
-
-
-def _read_cursor(cursor: str) -> tuple[datetime, str]:
-    try:
-        created_at, job_id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-        moment = datetime.fromisoformat(created_at)
-        if moment.tzinfo is None or not isinstance(job_id, str):
-            raise ValueError(cursor)
-    except (ValueError, TypeError, binascii.Error) as error:
-        raise RequestRefused("the cursor is not one that this service gave out; leave it out to begin anew") from error
-    return moment, job_id

@@ -3,10 +3,13 @@ from __future__ import annotations
 from contextlib import suppress
 
 import pytest
+import requests
 from hypothesis import given
 from hypothesis import strategies as st
+from urllib3.util import parse_url
 
 from meshroom_tasks.egress import Egress, check_url, is_public, redact
+from meshroom_tasks.egress.addresses import _PLAIN, _host_and_port
 from meshroom_tasks.errors import AddressNotAllowed, RequestRefused, UrlInvalid
 
 NOWHERE = Egress()
@@ -343,3 +346,10 @@ def test_public_addresses(address: str) -> None:
 )
 def test_redact(url: str, expected: str) -> None:
     assert redact(url) == expected
+
+
+@given(st.from_regex(_PLAIN, fullmatch=True).filter(lambda url: len(url) < 200))
+def test_plain_urls_have_the_host_that_requests_sends_to(url: str) -> None:
+    sent = parse_url(str(requests.Request("GET", url).prepare().url))
+    port = sent.port or {"http": 80, "https": 443}[str(sent.scheme)]
+    assert _host_and_port(url, 2048) == (sent.host, port)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from meshroom_tasks.pipeline_folders import PipelineShelf
 from meshroom_tasks.settings import Settings, load_settings
 from meshroom_tasks.storage import open_storage
 from web.app import create_app
+from web.recent import Recent
 from web.services import Services
 
 KEY = "a-key-for-tests-1234567890"
@@ -46,6 +48,7 @@ class Site:
             PipelineShelf.load(self.settings.pipeline_folders),
             lambda: self.announced.append(None),
             self._check_broker,
+            recent=Recent(clock=itertools.count(step=1000).__next__),  # Nothing is remembered.
         )
         self.app = create_app(self.settings, self.parts)
 

@@ -1,79 +1,25 @@
-"""The app as it is deployed: a gunicorn process, real sockets, the real broker folder."""
-
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
 
-from demo.ports import free_port
-from meshroom_tasks.settings import PROJECT, Settings, load_settings
-from tests.servers import tied
 from tests.waiting import LONG, eventually
 from tests.web.conftest import IMAGES, KEY
-
-
-@dataclass
-class Server:
-    process: subprocess.Popen[bytes]
-    settings: Settings
-    log: Path
-
-    @property
-    def url(self) -> str:
-        return self.settings.base_url
-
-    def lines(self) -> list[dict[str, Any]]:
-        """What it logged so far."""
-        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+from tests.web.serving import Server, serving
+from web.services import MOST_STREAMS
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    settings = load_settings(x_api_key=KEY, data_dir=tmp_path / "data", port=free_port(), log_format="json")
-    log = tmp_path / "web.log"
-    with log.open("wb") as output:
-        process = tied.start(
-            [sys.executable, "-m", "gunicorn", "-c", "python:web.gunicorn_conf", "web.app:create_app()"],
-            signal="TERM",
-            cwd=PROJECT,
-            env={**os.environ, **settings.as_environment()},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    server = Server(process, settings, log)
-    try:
-        wait_until_ready(server)
+    with serving(tmp_path) as server:
         yield server
-    finally:
-        process.terminate()
-        try:
-            process.wait(LONG)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def wait_until_ready(server: Server) -> None:
-    def answers() -> bool:
-        assert server.process.poll() is None, server.log.read_text()
-        try:
-            return requests.get(f"{server.url}/readyz", timeout=60).ok
-        except requests.ConnectionError:
-            return False
-
-    eventually(answers, about=server.log.read_text)
 
 
 def test_a_job_over_a_socket_and_a_clean_stop(server: Server) -> None:
@@ -84,7 +30,7 @@ def test_a_job_over_a_socket_and_a_clean_stop(server: Server) -> None:
     assert answer.status_code == 202, answer.text
     job = requests.get(f"{server.url}{answer.headers['Location']}", headers=headers, timeout=60).json()
     assert job["request_id"] == "live-request-1"
-    assert list((server.settings.data_dir).rglob("*.msg")), "no message for a worker"
+    eventually(lambda: list(server.settings.data_dir.rglob("*.msg")), about=server.log.read_text)
 
     without_length = (b"x" * 100_000 for _ in range(20))
     too_large = requests.post(
@@ -97,10 +43,10 @@ def test_a_job_over_a_socket_and_a_clean_stop(server: Server) -> None:
     requests.get(f"{server.url}/api/v1/jobs?cursor=s3cret", timeout=60)
 
     unfinished = begin_request(server)
-    server.process.send_signal(signal.SIGTERM)
+    server.running.send_signal(signal.SIGTERM)
     time.sleep(0.5)
     assert finish_request(unfinished).startswith(b"HTTP/1.1 202")
-    assert server.process.wait(LONG) == 0
+    assert server.running.wait(LONG) == 0
 
     lines = server.lines()
     [ready] = [line for line in lines if line["event"] == "ready"]
@@ -144,5 +90,20 @@ def test_open_streams_do_not_keep_the_server_from_stopping(server: Server) -> No
     ) as stream:
         lines = stream.iter_lines()
         assert any(line == b"event: state" for line in lines)
-        server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(LONG) == 0, "it waited for the stream"
+        server.running.send_signal(signal.SIGTERM)
+        assert server.running.wait(LONG) == 0, "it waited for the stream"
+
+
+def test_clients_that_have_gone_leave_room_for_other_streams(server: Server) -> None:
+    headers = {"X-API-Key": KEY}
+    job = requests.post(
+        f"{server.url}/api/v1/reconstruct", json={"image_urls": IMAGES}, headers=headers, timeout=60
+    ).json()
+    head = f"GET /api/v1/jobs/{job['job_id']}/events HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {KEY}\r\n\r\n"
+    for _ in range(2):
+        streams = [socket.create_connection(("127.0.0.1", server.settings.port), LONG) for _ in range(MOST_STREAMS)]
+        for stream in streams:
+            stream.sendall(head.encode())
+        assert [stream.recv(12) for stream in streams] == [b"HTTP/1.1 200"] * MOST_STREAMS
+        for stream in streams:
+            stream.close()

@@ -59,7 +59,7 @@ def test_a_bug_tells_nothing_and_is_logged_under_its_id(
     def fail(job_id: str) -> None:
         raise RuntimeError("secret internals")
 
-    monkeypatch.setattr(site.store, "job", fail)
+    monkeypatch.setattr(site.store, "stamp", fail)
     answer = client.get("/api/v1/jobs/abc", headers={"X-Request-ID": "my-own-id-1"})
     body = assert_problem(answer, 500, "internal_error")
     assert body["request_id"] == "my-own-id-1"
@@ -72,7 +72,7 @@ def test_a_part_that_is_away_is_503_and_says_when_to_come_back(
     def fail(job_id: str, **_: object) -> None:
         raise StorageUnavailable("the storage does not answer")
 
-    monkeypatch.setattr(site.store, "job", fail)
+    monkeypatch.setattr(site.store, "stamp", fail)
     answer = client.get("/api/v1/jobs/abc")
     assert_problem(answer, 503, "storage_unavailable")
     assert int(answer.headers["Retry-After"]) > 0

@@ -17,7 +17,10 @@ blueprint = APIBlueprint("deliveries", __name__, url_prefix="/api/v1", tag="Call
 @blueprint.output(Deliveries)
 @blueprint.doc(operation_id="listDeliveries")
 def list_deliveries(job_id: str) -> Deliveries:
-    """The callbacks of a job, with every attempt"""
+    """The callbacks of a job, with every attempt
+
+    Each attempt with its time, the status that was answered, and how the answer begins.
+    """
     return presenters.deliveries(own_jobs().deliveries(job_id))
 
 

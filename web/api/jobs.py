@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from datetime import timedelta
 
 from apiflask import APIBlueprint
-from flask import Response, jsonify, request
+from flask import Response, request
 from flask.typing import ResponseReturnValue
 
 from meshroom_tasks.errors import NotFound, RequestRefused
@@ -22,6 +23,9 @@ from web.schemas.responses import Job, JobPage
 from web.services import services
 from web.tenancy import jobs_of, own_jobs
 
+_FRESH_SECONDS = 0.5
+"""What workers report of a job may be shown so much later; what clients do to it is shown at once."""
+
 blueprint = APIBlueprint("jobs", __name__, url_prefix="/api/v1/jobs", tag="Jobs")
 
 
@@ -34,12 +38,9 @@ def list_jobs(query: JobsQuery) -> JobPage:
 
     A cursor stays valid while jobs come and go.
     """
-    try:
-        page = jobs_of(query.tenant).jobs(
-            limit=query.limit, cursor=query.cursor, status=query.status, created_after=query.created_after
-        )
-    except RequestRefused as error:
-        raise Refused.because([("/cursor", error)], "query") from error
+    page = jobs_of(query.tenant).jobs(
+        limit=query.limit, cursor=query.cursor, status=query.status, created_after=query.created_after
+    )
     return presenters.page(page, _result_url)
 
 
@@ -51,8 +52,10 @@ def get_job(job_id: str) -> Response:
 
     Send the `ETag` of the last answer as `If-None-Match` to get 304 while nothing has changed.
     """
-    response = jsonify(_present(own_jobs().job(job_id)).model_dump(mode="json"))
-    response.set_etag(hashlib.sha256(response.get_data()).hexdigest())
+    jobs, recent = own_jobs(), services().recent
+    sent = recent.get(job_id, jobs.stamp(job_id), _FRESH_SECONDS, lambda: _encoded(jobs.job(job_id)))
+    response = Response(sent.data, mimetype="application/json")
+    response.set_etag(sent.etag)
     response.headers["Cache-Control"] = "private, no-cache"
     response.make_conditional(request)
     return response
@@ -129,6 +132,17 @@ def require_stage(job_id: str, stage: str) -> None:
     names = [view.name for view in own_jobs().job(job_id).stages]
     if stage not in names:
         raise NotFound(f"the job has no stage of this name; it has {', '.join(names)}")
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    data: bytes
+    etag: str
+
+
+def _encoded(view: JobView) -> _Encoded:
+    data = _present(view).model_dump_json().encode()
+    return _Encoded(data, hashlib.sha256(data).hexdigest())
 
 
 def _present(view: JobView) -> Job:

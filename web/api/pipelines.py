@@ -15,5 +15,8 @@ blueprint = APIBlueprint("pipelines", __name__, url_prefix="/api/v1", tag="Pipel
 @blueprint.output(PipelineList)
 @blueprint.doc(operation_id="listPipelines")
 def list_pipelines() -> PipelineList:
-    """The pipelines with their stages, and what can be set in them"""
+    """The pipelines with their stages, and what can be set in them
+
+    Of the engine that computes here: for each attribute its type, default and limits, as `settings` takes them.
+    """
     return presenters.pipelines(services().pipelines)

@@ -33,14 +33,20 @@ def get_result(job_id: str, name: str) -> AnyResponse:
 @blueprint.get("/api/v1/jobs/<id:job_id>/results.zip")
 @blueprint.doc(operation_id="getResults", responses=ZIP_RESPONSES)
 def get_results(job_id: str) -> Response:
-    """Download all results as one ZIP"""
+    """Download all results as one ZIP
+
+    Made while it is sent; the files in it are those that `results` of the job lists.
+    """
     return _archive(own_jobs().job(job_id))
 
 
 @blueprint.get("/results/<id:job_id>/all.zip")
 @blueprint.doc(operation_id="openResults", responses=ZIP_RESPONSES)
 def open_results(job_id: str) -> Response:
-    """Download all results as one ZIP, without a key"""
+    """Download all results as one ZIP, without a key
+
+    The job id cannot be guessed; whoever knows it may fetch the results.
+    """
     return _archive(services().store.job(job_id))
 
 

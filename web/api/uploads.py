@@ -43,7 +43,10 @@ def create_upload() -> tuple[schemas.Upload, int, dict[str, str]]:
 @blueprint.output(schemas.Upload)
 @blueprint.doc(operation_id="getUpload")
 def get_upload(upload_id: str) -> schemas.Upload:
-    """Which files have arrived, and where to send the others"""
+    """Which files have arrived, and where to send the others
+
+    Ask again with it when a file broke off: `send` of each missing file is valid until `expires_at`.
+    """
     parts = services()
     return _shown(parts, parts.store.upload(upload_id, caller().tenant))
 

@@ -11,7 +11,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from meshroom_tasks.errors import ServiceError, Stopped
 from meshroom_tasks.settings import Settings
 from web import auth, problems
-from web.openapi.parts import BODIES, DESCRIPTION, IDEMPOTENCY_KEY, WEBHOOK_HEADERS
+from web.openapi.parts import BODIES, DESCRIPTION, IDEMPOTENCY_KEY, LINKS, TAGS, WEBHOOK_HEADERS
 from web.schemas import callbacks, requests, responses, uploads, workers
 
 Document = dict[str, Any]
@@ -75,17 +75,19 @@ def complete(document: Document, settings: Settings, endpoints: Mapping[str, str
     `endpoints`: those of the app's routes by the paths of the document.
     """
     document["components"]["schemas"] = _schemas(settings)
-    document["tags"] = list({tag["name"]: tag for tag in document["tags"]}.values())
+    document["tags"] = [{"name": name, "description": what} for name, what in TAGS.items()]
     document["security"] = [{auth.SCHEME: []}]
     for (path, method), body in BODIES.items():
         document["paths"][path][method]["requestBody"] = body
+    for (path, method, status), links in LINKS.items():
+        document["paths"][path][method]["responses"][status]["links"] = links
     for path, method, operation in _operations(document):
         _say_parameters(operation)
         _say_security(operation, path, method, endpoints)
         _say_errors(operation)
     document["webhooks"] = _webhooks()
     document["paths"]["/api/v1/reconstruct"]["post"]["callbacks"] = {
-        name: {"{$request.body#/callback_url}": item} for name, item in _webhooks().items()
+        name: {"{$request.body#/callback_url}": item} for name, item in _webhooks("callBack").items()
     }
     document["paths"]["/api/v1/reconstruct"]["post"]["requestBody"]["required"] = True
     document["paths"]["/api/v1/reconstruct"]["post"]["parameters"].append(IDEMPOTENCY_KEY)
@@ -126,7 +128,8 @@ def _say_security(operation: dict[str, Any], path: str, method: str, endpoints: 
         operation["security"] = []
         return
     scope = auth.scope_needed(endpoints[path], method.upper())
-    operation["security"] = [{auth.SCHEME: [scope]}]
+    operation["security"] = [{auth.SCHEME: []}]
+    operation["x-scope"] = scope
     operation["responses"]["403"] = {"description": f"The key has not the scope `{scope}`."}
 
 
@@ -144,6 +147,8 @@ def _say_errors(operation: dict[str, Any]) -> None:
         answers.setdefault("400", {"description": "The body is malformed."})
         answers.setdefault("413", {"description": "The body is too large: JSON has at most 1 MB."})
         answers.setdefault("415", {"description": "The body is not of a declared media type that is taken here."})
+    if not any(status[0] == "4" for status in answers):
+        answers["4XX"] = {"description": "The request is malformed."}
     answers.setdefault("default", {"description": "Any other problem."})
     for status, answer in answers.items():
         if status == "default" or status[0] in "45":
@@ -153,8 +158,9 @@ def _say_errors(operation: dict[str, Any]) -> None:
     operation["responses"] = dict(sorted(answers.items()))
 
 
-def _webhooks() -> dict[str, Any]:
-    return {
+def _webhooks(prefix: str = "receive") -> dict[str, Any]:
+    """By their names; `prefix` begins their operation ids, of which each stands once in a document."""
+    found = {
         "job.completed": _webhook(
             "A job is completed", "CompletedCallback", "Its results can be fetched without a key."
         ),
@@ -163,11 +169,15 @@ def _webhooks() -> dict[str, Any]:
         "job.stage_completed": _webhook("A stage of a job is done", "StageCompletedEvent", _OPTIONAL),
         "job.expiring": _webhook("A job, or its results, will be removed", "ExpiringEvent", _OPTIONAL),
     }
+    for name, item in found.items():
+        item["post"]["operationId"] = f"{prefix}_{name.replace('.', '_')}"
+    return found
 
 
 def _webhook(summary: str, schema: str, what: str) -> dict[str, Any]:
     return {
         "post": {
+            "tags": ["Callbacks"],
             "summary": summary,
             "description": f"{what} Posted to the job's `callback_url` until it is answered with 2xx, for more than a "
             "day, as Standard Webhooks 1.0 describes. Redirects are not followed; 410 ends the attempts.",

@@ -7,11 +7,12 @@ from typing import Any
 from web.schemas.uploads import NEW_UPLOAD_EXAMPLES
 
 _BYTES: dict[str, Any] = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+_ANY_BYTES: dict[str, Any] = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
 _TEXT: dict[str, Any] = {"text/plain": {"schema": {"type": "string"}}}
 
 FILE_RESPONSES: dict[int, Any] = {
-    200: {"description": "The file, in its own media type.", "content": _BYTES},
-    206: {"description": "The range that was asked for.", "content": _BYTES},
+    200: {"description": "The file, in its own media type.", "content": _ANY_BYTES},
+    206: {"description": "The range that was asked for.", "content": _ANY_BYTES},
     304: "You have this file already.",
     307: "The file is at `Location`, for an hour.",
     416: "The range begins after the end of the file.",
@@ -26,7 +27,7 @@ ZIP_RESPONSES: dict[int, Any] = {
 
 _EVENTS: dict[str, Any] = {
     "description": "Events as they happen; a comment every 15 s keeps the connection open.",
-    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    "content": {"text/event-stream": {"example": 'event: progress\ndata: {"progress": 0.25, "seconds_left": 410}\n\n'}},
 }
 
 EVENT_RESPONSES: dict[int, Any] = {
@@ -39,6 +40,16 @@ LOG_RESPONSES: dict[int, Any] = {
     206: {"description": "The range that was asked for.", "content": _TEXT},
     416: "There is nothing there (yet).",
     503: EVENT_RESPONSES[503],
+}
+
+TAGS = {
+    "Jobs": "Submit a reconstruction, watch it, change its course.",
+    "Uploads": "Photos from a disk instead of an address.",
+    "Results": "The models and what was measured of them.",
+    "Callbacks": "What is posted to `callback_url`, and each attempt to do so.",
+    "Pipelines": "Which pipelines there are, and what can be set in them.",
+    "Workers": "Who computes, on what, and how it is doing.",
+    "Health": "For load balancers, orchestrators and monitoring.",
 }
 
 WEBHOOK_HEADERS: list[dict[str, Any]] = [
@@ -69,6 +80,33 @@ WEBHOOK_HEADERS: list[dict[str, Any]] = [
     },
 ]
 
+_JOB_OPERATIONS = ("getJob", "followJob", "cancelJob", "requeueJob", "deleteJob", "listDeliveries", "getResults")
+_UPLOAD_OPERATIONS = ("getUpload", "deleteUpload")
+
+# By path, method and status of an answer: what can be asked with the id that it brings.
+LINKS: dict[tuple[str, str, str], dict[str, Any]] = {
+    ("/api/v1/reconstruct", "post", "202"): {
+        name: {"operationId": name, "parameters": {"job_id": "$response.body#/job_id"}} for name in _JOB_OPERATIONS
+    },
+    ("/api/v1/uploads", "post", "201"): {
+        **{
+            name: {"operationId": name, "parameters": {"upload_id": "$response.body#/upload_id"}}
+            for name in _UPLOAD_OPERATIONS
+        },
+        "putFile": {
+            "operationId": "putFile",
+            "parameters": {"upload_id": "$response.body#/upload_id", "number": "0"},
+            "description": "Of the first file; where `send` says so.",
+        },
+    },
+    ("/api/v1/jobs/{job_id}/deliveries", "get", "200"): {
+        "redeliver": {
+            "operationId": "redeliver",
+            "parameters": {"job_id": "$request.path.job_id", "delivery_id": "$response.body#/data/0/id"},
+        },
+    },
+}
+
 IDEMPOTENCY_KEY: dict[str, Any] = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -90,7 +128,9 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
-                    "properties": {"file": {"type": "array", "items": {"type": "string", "format": "binary"}}},
+                    "properties": {
+                        "file": {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}}
+                    },
                     "required": ["file"],
                 }
             },

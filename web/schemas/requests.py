@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from meshroom_tasks.api_keys import TENANT_NAME
+from meshroom_tasks.jobs.cursors import PATTERN as CURSOR
 from meshroom_tasks.jobs.records import JobStatus, OptionalEvent
 
 MAX_METADATA_BYTES = 16_384
@@ -15,6 +17,8 @@ SHORTEST_SPAN, LONGEST_SPAN, LONGEST_UPLOAD = 60, 3_155_760_000, 604_800
 """Seconds: a minute, a hundred years, a week."""
 
 Output = Literal["obj", "glb"]
+
+_MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
 
 
 class Body(BaseModel):
@@ -131,16 +135,24 @@ class UploadExtension(Body):
 
 class JobsQuery(Query):
     limit: int = Field(20, ge=1, le=100, description="Jobs on a page.")
-    cursor: str | None = Field(None, max_length=512, description="`next_cursor` of the page before.")
+    cursor: str | None = Field(None, pattern=CURSOR, description="`next_cursor` of the page before.")
     status: JobStatus | None = Field(None, description="Only jobs in this state.")
     created_after: AwareDatetime | None = Field(
-        None, description="Only jobs created after this moment: ISO 8601 with a time zone, `+` sent as `%2B`."
+        None, description="Only jobs created after this moment: RFC 3339, with a time zone; `+` is sent as `%2B`."
     )
     tenant: str | None = Field(
         None,
         pattern=f"^{TENANT_NAME.pattern}$",
         description="Jobs of this tenant; for another than that of the key, it needs the scope `admin`.",
     )
+
+    @field_validator("created_after", mode="before")
+    @classmethod
+    def _no_number(cls, value: object) -> object:
+        """Pydantic would take one for seconds since 1970."""
+        if isinstance(value, str) and not _MOMENT.fullmatch(value):
+            raise ValueError("send a moment as 2026-11-23T17:00:00Z, or with another time zone")
+        return value
 
 
 class FailingQuery(Query):
