@@ -64,7 +64,7 @@ class LocalService:
             child.start()
 
     def wait_until_ready(self, stopped: Callable[[], bool] = lambda: False) -> bool:
-        """Whether within three minutes the service answers on /readyz and its workers take tasks."""
+        """Whether within three minutes the service answers and its workers take tasks."""
         deadline = time.monotonic() + _START_SECONDS
         files = [child.ready_file for child in self.children if child.ready_file is not None]
         while time.monotonic() < deadline and not stopped() and not self.refusals:
@@ -81,7 +81,7 @@ class LocalService:
 
     def _answers(self) -> bool:
         try:
-            return self._session.get(f"{self.url}/readyz", timeout=5).ok
+            return self._session.get(f"{self.url}/healthz", timeout=5).ok
         except requests.RequestException:
             return False
 

@@ -56,6 +56,10 @@ class Streams:
         self._free = threading.BoundedSemaphore(most)
         self._closing = threading.Event()
 
+    @property
+    def closing(self) -> bool:
+        return self._closing.is_set()
+
     def close(self) -> None:
         self._closing.set()
 

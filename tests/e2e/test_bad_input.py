@@ -112,7 +112,7 @@ def assert_failed(deployment: Deployment, urls: list[str], code: str) -> Any:
         "error_code": code,
         "metadata": {"mine": 1},
     }
-    assert requests.get(f"{deployment.service.url}/readyz", timeout=TIMEOUT).ok
+    assert requests.get(f"{deployment.service.url}/healthz", timeout=TIMEOUT).ok
     return job["error"]
 
 

@@ -60,8 +60,9 @@ def test_the_key_is_judged_before_the_body(visitor: FlaskClient) -> None:
 
 
 def test_open_routes_answer_without_a_key(visitor: FlaskClient) -> None:
-    for path in ("/healthz", "/readyz", "/openapi.json", "/docs"):
+    for path in ("/healthz", "/openapi.json", "/docs"):
         assert visitor.get(path).status_code == 200, path
+    assert_problem(visitor.get("/readyz"), 503, "not_ready")
 
 
 @pytest.mark.parametrize("empty", ["", "   "])

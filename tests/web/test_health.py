@@ -57,15 +57,24 @@ def test_workers_that_refuse_and_queues_that_nobody_serves_are_named(on_either: 
     on_either.store.worker_started(replace(CPU, queues=("cpu",)))
     on_either.store.worker_started(replace(GPU0, refusal=reason))
     answer = on_either.client().get("/readyz")
-    assert answer.status_code == 200, "jobs are taken all the same"
-    assert answer.get_json()["refusing"] == [{"name": "gpu0@host", "reason": reason}]
-    assert answer.get_json()["queues_without_worker"] == ["gpu"]
-    assert on_either.visitor().get("/readyz").get_json()["refusing"] == [{"name": "gpu0@host", "reason": None}]
+    body = assert_problem(answer, 503, "not_ready")
+    assert body["detail"] == "no worker takes tasks from: gpu"
+    assert body["refusing"] == [{"name": "gpu0@host", "reason": reason}]
+    assert body["queues_without_worker"] == ["gpu"]
+    told = on_either.visitor().get("/readyz").get_json(force=True)
+    assert told["refusing"] == [{"name": "gpu0@host", "reason": None}]
+    assert on_either.submit(), "jobs are taken all the same"
 
     on_either.store.worker_started(GPU0)
     on_either.store.ask_to_drain("cpu@host")
-    told = on_either.client().get("/readyz").get_json()
+    told = on_either.client().get("/readyz").get_json(force=True)
     assert (told["refusing"], told["queues_without_worker"]) == ([], ["cpu"])
+
+
+def test_a_process_that_drains_is_not_ready(site: Site) -> None:
+    site.parts.streams.close()
+    body = assert_problem(site.visitor().get("/readyz"), 503, "not_ready")
+    assert "stopping" in body["detail"]
 
 
 @pytest.mark.parametrize("part", ["database", "broker", "storage"])

@@ -56,8 +56,9 @@ def test_where_clients_do_not_reach_the_store_the_app_sends_it(make_s3_site: Cal
 
 
 def test_the_app_is_not_ready_without_the_store(make_s3_site: Callable[..., Site]) -> None:
-    assert make_s3_site().visitor().get("/readyz").status_code == 200
-    away = make_s3_site(aws_endpoint_url="http://127.0.0.1:9").visitor().get("/readyz")
-    assert away.status_code == 503
-    refused = make_s3_site(aws_secret_access_key="another").visitor().get("/readyz")
-    assert refused.status_code == 503
+    away = {"aws_endpoint_url": "http://127.0.0.1:9"}
+    for settings, outcome in (({}, None), (away, "unavailable"), ({"aws_secret_access_key": "another"}, "unavailable")):
+        answer = make_s3_site(**settings).visitor().get("/readyz")
+        assert answer.status_code == 503, "there are no workers"
+        checks = answer.get_json(force=True)["checks"]
+        assert checks["storage"] == (outcome or "ok")

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from meshroom_tasks import topology
 from meshroom_tasks.handoff.stage_logs import log_key
+from meshroom_tasks.jobs.store import open_store
+from meshroom_tasks.jobs.workers import WorkerFacts
 from meshroom_tasks.settings import PROJECT
 from tests.web.conftest import KEY, Site
 from tests.web.serving import Server, serving
@@ -21,7 +24,9 @@ _SECONDS = 600
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     # It sends wrong keys to every route, more often than from one address they are answered.
-    with serving(tmp_path_factory.mktemp("schemathesis"), wrong_keys_per_minute=100_000) as server:
+    with serving(tmp_path_factory.mktemp("schemathesis"), wrong_keys_per_minute=100_000, lease_seconds=3600) as server:
+        facts = WorkerFacts("all@host", "host", 1, topology.names(), 1)
+        open_store(server.settings).worker_started(facts)  # Or /readyz is 503, rightly.
         yield server
 
 

@@ -33,14 +33,17 @@ def healthz() -> Health:
 
 @blueprint.get("/readyz")
 @blueprint.output(Readiness)
-@blueprint.doc(operation_id="readyz", responses={503: "One of the parts cannot be reached; `checks` says which."})
+@blueprint.doc(operation_id="readyz", responses={503: "Something is missing; `detail` says what."})
 def readyz() -> Readiness | Response:
-    """Can the service take jobs now?
+    """Can the service take jobs, and do them, now?
 
-    Asks the database, the broker and the object storage. Says too which workers refuse to take tasks, and which queues
-    have none: nothing is lost there, but nothing goes on either.
+    Asks the database, the broker and the object storage, and whether every queue has a worker. While the process
+    drains, and where one of them is missing, 503 with the reason. Says too which workers refuse to take tasks. Jobs are
+    taken all the same as long as the database is there: nothing is lost, but nothing goes on either.
     """
     parts = services()
+    if parts.streams.closing:
+        return problem(503, "not_ready", "this process is stopping; others answer")
     checks = {
         "database": _outcome("database", parts.store.ping),
         "broker": _outcome("broker", parts.check_broker),
@@ -50,11 +53,21 @@ def readyz() -> Readiness | Response:
     if missing:
         return problem(503, "not_ready", f"cannot be reached right now: {', '.join(missing)}", checks=checks)
     workers, told = parts.store.workers(), is_admin()
+    refusing = [_refusing(view, told=told) for view in workers if view.state == "refused"]
+    if alone := without_worker(topology.names(parts.settings.intensive_queue), workers):
+        return problem(
+            503,
+            "not_ready",
+            f"no worker takes tasks from: {', '.join(alone)}",
+            checks=checks,
+            refusing=[one.model_dump() for one in refusing],
+            queues_without_worker=list(alone),
+        )
     return Readiness(
         status="ready",
         checks=checks,
-        refusing=[_refusing(view, told=told) for view in workers if view.state == "refused"],
-        queues_without_worker=list(without_worker(topology.names(parts.settings.intensive_queue), workers)),
+        refusing=refusing,
+        queues_without_worker=[],
     )
 
 

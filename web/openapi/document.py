@@ -83,13 +83,13 @@ def complete(document: Document, settings: Settings, endpoints: Mapping[str, str
         document["paths"][path][method]["responses"][status]["links"] = links
     for path, method, operation in _operations(document):
         _say_parameters(operation)
+        _say_body(operation, document["components"]["schemas"])
         _say_security(operation, path, method, endpoints)
         _say_errors(operation)
     document["webhooks"] = _webhooks()
     document["paths"]["/api/v1/reconstruct"]["post"]["callbacks"] = {
         name: {"{$request.body#/callback_url}": item} for name, item in _webhooks("callBack").items()
     }
-    document["paths"]["/api/v1/reconstruct"]["post"]["requestBody"]["required"] = True
     document["paths"]["/api/v1/reconstruct"]["post"]["parameters"].append(IDEMPOTENCY_KEY)
     return document
 
@@ -99,6 +99,7 @@ def _schemas(settings: Settings) -> dict[str, Any]:
     sent: list[tuple[type[BaseModel], JsonSchemaMode]] = [(model, "serialization") for model in _SENT]
     _, found = models_json_schema([*received, *sent], ref_template=f"{_REF}{{model}}")
     schemas: dict[str, Any] = found["$defs"]
+    schemas["Problem"]["additionalProperties"] = True  # Extension members, as RFC 9457 allows.
     images = schemas["Reconstruction"]["properties"]["image_urls"]
     images.update(minItems=1, maxItems=settings.max_images)
     return dict(sorted(schemas.items()))
@@ -121,6 +122,16 @@ def _say_parameters(operation: dict[str, Any]) -> None:
         if kinds:
             schema.update(kinds[0])
             schema.pop("default", None)
+
+
+def _say_body(operation: dict[str, Any], schemas: Mapping[str, Any]) -> None:
+    """No body reads as an empty object: it may be left out where nothing in it is required."""
+    if "requestBody" not in operation:
+        return
+    body = operation["requestBody"]
+    names = [str(content["schema"].get("$ref", "")).removeprefix(_REF) for content in body["content"].values()]
+    if any(schemas[name].get("required") for name in names if name):
+        body["required"] = True
 
 
 def _say_security(operation: dict[str, Any], path: str, method: str, endpoints: Mapping[str, str]) -> None:

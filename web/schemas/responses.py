@@ -220,7 +220,7 @@ class Readiness(Answer):
     checks: dict[str, str] = Field(examples=[{"database": "ok", "broker": "ok", "storage": "ok"}])
     refusing: list[RefusingWorker] = Field(description="Workers that take no tasks, and why.")
     queues_without_worker: list[str] = Field(
-        description="Jobs are taken all the same; their steps in these queues wait for a worker.", examples=[["gpu"]]
+        description="Empty, since the service would not be ready; the problem lists them.", examples=[[]]
     )
 
 
