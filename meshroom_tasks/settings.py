@@ -89,6 +89,8 @@ class Settings(BaseSettings):
     """Of one key; 0: no limit. This and the one above are counted by each process of the web app."""
     web_workers: int = Field(2, ge=1)
     """Processes of the web app."""
+    metrics_token: SecretStr = SecretStr("")
+    """Whoever sends it as `Authorization: Bearer` may read /metrics; so may keys with the scope `admin`."""
     proxy_hops: int = Field(0, ge=0)
     """Proxies in front of the web app that tell the client's address in X-Forwarded-For."""
     flower_port: int = 5555

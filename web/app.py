@@ -10,7 +10,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from meshroom_tasks.settings import Settings, current_settings
 from web import auth, converters, docs, parameters, problems, request_ids, security_headers, services
-from web.api import deliveries, events, health, jobs, logs, pipelines, reconstruct, results, uploads, workers
+from web.api import deliveries, events, health, jobs, logs, metrics, pipelines, reconstruct, results, uploads, workers
 from web.bodies import MAX_BYTES, StrictRequest
 from web.openapi import document
 
@@ -28,6 +28,7 @@ _BLUEPRINTS = (
     pipelines.blueprint,
     workers.blueprint,
     health.blueprint,
+    metrics.blueprint,
     docs.blueprint,
 )
 

@@ -33,6 +33,7 @@ OPEN_ENDPOINTS = frozenset(
     {
         "health.healthz",
         "health.readyz",
+        "metrics.metrics",  # Which judges a token, too.
         "openapi.spec",
         "docs.page",
         "docs.asset",

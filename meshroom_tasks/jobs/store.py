@@ -8,6 +8,7 @@ from meshroom_tasks.jobs.base import Timing
 from meshroom_tasks.jobs.database import Database, Limits
 from meshroom_tasks.jobs.deliveries import Deliveries
 from meshroom_tasks.jobs.endpoints import Endpoints
+from meshroom_tasks.jobs.figures import Monitoring
 from meshroom_tasks.jobs.keys import Keys
 from meshroom_tasks.jobs.outbox import Outbox
 from meshroom_tasks.jobs.photo_sets import PhotoSets
@@ -20,7 +21,9 @@ from meshroom_tasks.jobs.workers import Workers
 from meshroom_tasks.settings import Settings
 
 
-class JobStore(Submission, WorkStore, Deliveries, Endpoints, Retention, PhotoSets, Outbox, Views, Workers, Keys):
+class JobStore(
+    Submission, WorkStore, Deliveries, Endpoints, Retention, PhotoSets, Outbox, Views, Workers, Keys, Monitoring
+):
     """SQL is the truth about what is wanted."""
 
 
