@@ -13,6 +13,7 @@ from web.auth import OPEN_ENDPOINTS
 OPEN_PATHS = {
     "/healthz",
     "/readyz",
+    "/metrics",
     "/openapi.json",
     "/docs",
     "/docs/assets/<name>",
