@@ -23,7 +23,7 @@ ENV HOME=/tmp \
 # Named volumes take their owner from these folders; the last one is the bundled object store's.
 RUN useradd --uid 10001 --no-create-home --home-dir /tmp meshroom \
     && install -d -o meshroom -g meshroom \
-       /run/secrets /var/cache/meshroom-tasks /var/lib/meshroom-tasks/workspace /var/lib/seaweedfs
+       /run/secrets /run/secrets-web /run/secrets-flower /var/cache/meshroom-tasks /var/lib/meshroom-tasks/workspace /var/lib/seaweedfs
 WORKDIR /app
 COPY --from=packages /opt/venv /opt/venv
 # What is compiled to machine code when it is first imported is compiled here, and again only when it changes.

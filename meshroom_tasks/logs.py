@@ -13,6 +13,9 @@ import structlog
 
 _NOISY = ("amqp", "botocore", "urllib3", "PIL", "kombu", "alembic", "tornado.access", "numba")
 
+# By default they show the variables of each frame: keys, passwords, presigned addresses.
+_TRACEBACKS = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+
 bind = structlog.contextvars.bind_contextvars
 clear = structlog.contextvars.clear_contextvars
 bound = structlog.contextvars.bound_contextvars
@@ -30,12 +33,15 @@ def configure_logging(level: str = "INFO", style: str = "console") -> None:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
+        _one_line,
     ]
     final: list[structlog.types.Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     if style == "json":
-        final += [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        final += [structlog.processors.ExceptionRenderer(_TRACEBACKS), structlog.processors.JSONRenderer()]
     else:
-        final += [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        final += [
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+        ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -50,3 +56,11 @@ def configure_logging(level: str = "INFO", style: str = "console") -> None:
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("kombu.connection").setLevel(logging.ERROR)  # It warns of every URL without a host.
+
+
+def _one_line(_logger: Any, _method: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+    """Whoever's words come into a message: they forge no line and write nothing to a terminal."""
+    text = event.get("event")
+    if isinstance(text, str) and not text.isprintable():
+        event["event"] = "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+    return event

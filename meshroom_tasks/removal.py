@@ -16,13 +16,18 @@ _OF_JOBS = ("results", "jobs")
 _INPUTS, _MANIFEST = "inputs", "manifest.json"
 
 
-def remove_job(store: JobStore, storage: Storage, job_id: str, *, tenant: str | None = None) -> None:
+def remove_job(
+    store: JobStore, storage: Storage, job_id: str, *, tenant: str | None = None, photos: bool = True
+) -> None:
     """Forget an ended job with its results, graph and logs.
+
+    Without `photos`, those that no job has any more are left to the next round of the sweeper: for the web app, which
+    may not change them.
 
     Raises NotFound, also for a job of another than `tenant`, unless that is None; Conflict for one that has not ended.
     """
     store.give_up_job(job_id, tenant=tenant)
-    _remove_given_up(store, storage, job_id)
+    _remove_given_up(store, storage, job_id, photos=photos)
 
 
 def remove_expired_jobs(store: JobStore, storage: Storage) -> int:
@@ -85,9 +90,9 @@ def _is_older(storage: Storage, key: str, moment: datetime) -> bool:
     return found is not None and found.modified < moment
 
 
-def _remove_given_up(store: JobStore, storage: Storage, job_id: str) -> None:
+def _remove_given_up(store: JobStore, storage: Storage, job_id: str, *, photos: bool = True) -> None:
     for folder in _OF_JOBS:
         storage.delete_prefix(f"{folder}/{job_id}")
     photos_digest = store.forget_job(job_id)
-    if photos_digest is not None:
+    if photos_digest is not None and photos:
         remove_photos(store, storage, photos_digest)

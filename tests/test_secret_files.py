@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from meshroom_tasks.secret_files import LEAST_LENGTH, write_secrets
+from meshroom_tasks.secret_files import LEAST_LENGTH, main, write_secrets
 from meshroom_tasks.settings import load_settings
 
 MADE = {
     *("X_API_KEY", "FLOWER_PASSWORD", "BROKER_PASSWORD", "POSTGRES_PASSWORD"),
-    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "WEB_AWS_ACCESS_KEY_ID", "WEB_AWS_SECRET_ACCESS_KEY"),
 }
 
 
@@ -60,10 +60,42 @@ def test_no_keys_are_made_for_a_store_elsewhere(tmp_path: Path) -> None:
 def test_the_bundled_store_knows_the_service(tmp_path: Path) -> None:
     write_secrets(tmp_path, {})
     found = read(tmp_path)
-    (identity,) = json.loads(found["store_identities.json"])["identities"]
-    assert identity["credentials"] == [
-        {"accessKey": found["aws_access_key_id"], "secretKey": found["aws_secret_access_key"]}
-    ]
+    owner, web = json.loads(found["store_identities.json"])["identities"]
+    for identity, prefix in ((owner, ""), (web, "web_")):
+        assert identity["credentials"] == [
+            {"accessKey": found[f"{prefix}aws_access_key_id"], "secretKey": found[f"{prefix}aws_secret_access_key"]}
+        ]
+    assert "Write:3d-generator/uploads/*" in web["actions"]
+    assert not {"Admin", "Write", "Read", "Write:3d-generator"} & set(web["actions"])
+
+
+def test_a_store_in_a_prefix(tmp_path: Path) -> None:
+    write_secrets(tmp_path, {"STORAGE_URL": "s3://photos/service"})
+    _, web = json.loads(read(tmp_path)["store_identities.json"])["identities"]
+    assert "Write:photos/service/uploads/*" in web["actions"]
+
+
+def test_what_is_reached_from_outside_sees_what_it_needs(tmp_path: Path) -> None:
+    all_of_them, web, flower = (tmp_path / name for name in ("all", "web", "flower"))
+    for folder in (all_of_them, web, flower):
+        folder.mkdir()
+    for _ in range(2):
+        assert main([str(all_of_them), f"web={web}", f"flower={flower}"]) == 0
+    everything, of_web, of_flower = read(all_of_them), read(web), read(flower)
+    assert set(of_flower) == {"flower_password", "broker_url", "broker_password"}
+    assert of_web["aws_secret_access_key"] == everything["web_aws_secret_access_key"]
+    assert of_web["x_api_key"] == everything["x_api_key"]
+    hidden = {
+        "aws_secret_access_key",
+        "flower_password",
+        "webhook_secret",
+        "store_identities.json",
+        "postgres_password",
+    }
+    known = set(of_web.values()) - {""}
+    assert not [name for name in hidden if everything[name] in known]
+    assert {path.stat().st_mode & 0o777 for folder in (web, flower) for path in folder.iterdir()} == {0o400}
+    assert main([str(all_of_them), f"store={web}"]) == main([]) == main([str(all_of_them), "web"]) == 2
 
 
 @pytest.mark.parametrize("name", ["X_API_KEY", "FLOWER_PASSWORD"])

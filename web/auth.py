@@ -43,8 +43,8 @@ OPEN_ENDPOINTS = frozenset(
 )
 
 ADMIN_ENDPOINTS = frozenset({"workers.list_workers"})
-SUBMISSIONS = frozenset({"reconstruct.reconstruct"})
-"""What SUBMISSIONS_PER_MINUTE counts."""
+SUBMISSIONS = {"reconstruct.reconstruct": "submit", "uploads.create_upload": "begin uploads"}
+"""What SUBMISSIONS_PER_MINUTE counts, each by itself, and what that is called."""
 
 _LOOKING = frozenset({"GET", "HEAD", "OPTIONS"})
 _KEYRING = "meshroom_tasks.keyring"
@@ -88,7 +88,7 @@ def install(app: Flask, settings: Settings) -> None:
     if not bootstrap:
         raise ValueError("X_API_KEY is empty: set it to a long random string before starting the web app")
     app.extensions[_KEYRING] = Keyring(bootstrap, settings.wrong_keys_per_minute)
-    submissions = Rate(settings.submissions_per_minute)
+    rates = {endpoint: Rate(settings.submissions_per_minute) for endpoint in SUBMISSIONS}
 
     @app.before_request
     def _require_key() -> None:
@@ -101,9 +101,9 @@ def install(app: Flask, settings: Settings) -> None:
         scope = scope_needed(request.endpoint, request.method)
         if request.endpoint is not None and scope not in found.scopes:
             raise ScopeMissing(scope)
-        if request.endpoint in SUBMISSIONS and (wait := submissions.count(found.key_id)):
-            most = settings.submissions_per_minute
-            raise TooManySubmissions(f"this key may submit {most} times in a minute; try again later", retry_after=wait)
+        if (endpoint := request.endpoint) in SUBMISSIONS and (wait := rates[endpoint].count(found.key_id)):
+            text = f"this key may {SUBMISSIONS[endpoint]} {settings.submissions_per_minute} times in a minute"
+            raise TooManySubmissions(f"{text}; try again later", retry_after=wait)
 
 
 def _identify() -> Caller:

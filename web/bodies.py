@@ -10,7 +10,10 @@ from typing import Any
 from flask import Request
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
+from web.auth import caller
 from web.problems import Fault, MalformedJson, Refused, json_pointer
+from web.services import services
+from web.slow_clients import in_time
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 32
@@ -29,7 +32,8 @@ class StrictRequest(Request):
             UnsupportedMediaType: The body is not declared as JSON, whatever `force` says.
             MalformedJson, Refused: See `parse_json`.
         """
-        data = self.get_data(cache=cache)
+        with services().reading.slot(caller().tenant), in_time():
+            data = self.get_data(cache=cache)
         if self.content_length is None and len(data) >= MAX_BYTES:
             raise RequestEntityTooLarge  # werkzeug cuts a body that comes in chunks without a word.
         if not data:

@@ -8,6 +8,33 @@ from typing import BinaryIO
 from flask import Response, request
 from werkzeug.wsgi import FileWrapper
 
+from meshroom_tasks.errors import NEVER, ServiceError
+from web.slots import Slots, until_closed
+
+
+class TooManyDownloads(ServiceError):
+    """Each holds a thread of the web app for as long as its client takes."""
+
+    code = "too_many_downloads"
+    retry = NEVER
+    http_status = 503
+
+
+class Sending:
+    """The files that one process sends at this moment."""
+
+    def __init__(self, most: int, most_of_one: int) -> None:
+        self._slots = Slots(most, most_of_one)
+
+    def holding(self, response: Response, tenant: str) -> Response:
+        """The response, which counts until it is closed. Raises TooManyDownloads."""
+        give_back = self._slots.take(tenant)
+        if give_back is None:
+            response.close()
+            raise TooManyDownloads("too many files of yours are being sent; ask for this one again soon")
+        return until_closed(response, give_back)
+
+
 OpenAt = Callable[[int], BinaryIO]
 """From a position in bytes to a stream that begins there."""
 

@@ -13,6 +13,7 @@ from typing import Any
 from flask import Response, request
 
 from meshroom_tasks.errors import NEVER, ServiceError
+from web.slots import Slots, until_closed
 
 MEDIA_TYPE = "text/event-stream"
 
@@ -52,8 +53,8 @@ class Event:
 class Streams:
     """The open streams of one process. `close` ends them all, so that the process can stop."""
 
-    def __init__(self, most: int) -> None:
-        self._free = threading.BoundedSemaphore(most)
+    def __init__(self, most: int, most_of_one: int) -> None:
+        self._slots = Slots(most, most_of_one)
         self._closing = threading.Event()
 
     @property
@@ -63,24 +64,24 @@ class Streams:
     def close(self) -> None:
         self._closing.set()
 
-    def open(self, poll: Poll) -> Response:
+    def open(self, poll: Poll, tenant: str) -> Response:
         """Send what `poll` brings until it says that this was all. Raises TooManyStreams.
 
         The first round is made here, so that its errors are answers like any other.
         """
-        if not self._free.acquire(timeout=_PATIENCE_SECONDS):
+        give_back = self._slots.take(tenant, patience=_PATIENCE_SECONDS)
+        if give_back is None:
             raise TooManyStreams("too many event streams are open; try again soon, or ask for the job instead")
         try:
             first = poll()
         except BaseException:
-            self._free.release()
+            give_back()
             raise
         is_gone = _gone(request.environ.get("gunicorn.socket"))
         response = Response(self._send(first, poll, is_gone), content_type=MEDIA_TYPE)
         response.headers["Cache-Control"] = "no-store"
         response.headers["X-Accel-Buffering"] = "no"
-        response.call_on_close(self._free.release)
-        return response
+        return until_closed(response, give_back)
 
     def _send(self, events: list[Event] | None, poll: Poll, is_gone: Callable[[], bool]) -> Iterator[bytes]:
         yield f"retry: {_RETRY_MILLISECONDS}\n\n".encode()

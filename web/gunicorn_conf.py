@@ -17,7 +17,7 @@ configure_logging(_settings.log_level, _settings.log_format)
 wsgi_app = "web.app:create_app()"
 proc_name = "meshroom-tasks-web"
 bind = [f"{_settings.bind}:{_settings.port}"]
-worker_class = "gthread"
+worker_class = "web.gunicorn_worker.Worker"
 workers = _settings.web_workers
 threads = THREADS
 timeout = 60

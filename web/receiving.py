@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from socket import SHUT_RD, socket
+from contextlib import contextmanager
 from typing import Protocol
 
 from flask import request
@@ -17,12 +15,12 @@ from werkzeug.exceptions import ClientDisconnected
 from meshroom_tasks.errors import NEVER, ServiceError, UploadDamaged, UploadTooLarge
 from meshroom_tasks.jobs.uploads import UploadFile
 from meshroom_tasks.storage import Storage
+from web.slots import Slots
+from web.slow_clients import watched
 
 BLOCK_BYTES = 1 << 16
 
-_SILENT_SECONDS = 30.0
 _BASE_SECONDS = 60.0
-_LOOK_SECONDS = 2.0
 _LEAST_BYTES_PER_SECOND = 20_000
 """Whoever is slower than this holds a thread that others wait for."""
 
@@ -42,16 +40,17 @@ class Readable(Protocol):
 class Receiving:
     """The files that one process receives at this moment."""
 
-    def __init__(self, most: int) -> None:
-        self._free = threading.BoundedSemaphore(most)
+    def __init__(self, most: int, most_of_one: int) -> None:
+        self._slots = Slots(most, most_of_one)
 
     @contextmanager
-    def body(self) -> Iterator[Readable]:
+    def body(self, tenant: str) -> Iterator[Readable]:
         """The body of the current request. Reading ends when the client is silent, or too slow.
 
         Raises TooManyUploads; UploadDamaged from `read` where the body breaks off.
         """
-        if not self._free.acquire(blocking=False):
+        give_back = self._slots.take(tenant)
+        if give_back is None:
             raise TooManyUploads("too many files are being received; send this one again soon")
         try:
             request.max_content_length = sys.maxsize  # The caller counts.
@@ -59,7 +58,7 @@ class Receiving:
             with _watched(body):
                 yield body
         finally:
-            self._free.release()
+            give_back()
 
 
 class _Body:
@@ -100,29 +99,7 @@ def longer_than_announced(file: UploadFile) -> UploadTooLarge:
 
 @contextmanager
 def _watched(body: _Body) -> Iterator[None]:
-    """Have reading from the client's socket end when it is silent for long, or slow over all.
-
-    Its own time-out would not do: a byte now and then keeps a read going for days.
-    """
-    connection = request.environ.get("gunicorn.socket")
-    if not isinstance(connection, socket):
+    """Have reading from the client end when it is slow over all; the server ends it where the client is silent."""
+    began = time.monotonic()
+    with watched(lambda: time.monotonic() - began > _BASE_SECONDS + body.received / _LEAST_BYTES_PER_SECOND):
         yield
-        return
-    over, began = threading.Event(), time.monotonic()
-
-    def watch() -> None:
-        while not over.wait(_LOOK_SECONDS):
-            if time.monotonic() - began > _BASE_SECONDS + body.received / _LEAST_BYTES_PER_SECOND:
-                with suppress(OSError):
-                    connection.shutdown(SHUT_RD)
-                return
-
-    before = connection.gettimeout()
-    connection.settimeout(_SILENT_SECONDS)
-    threading.Thread(target=watch, name="slow-upload", daemon=True).start()
-    try:
-        yield
-    finally:
-        over.set()
-        with suppress(OSError):
-            connection.settimeout(before)

@@ -16,17 +16,23 @@ from meshroom_tasks.jobs.store import JobStore, open_store
 from meshroom_tasks.pipeline_folders import PipelineShelf
 from meshroom_tasks.pipelines import Pipelines
 from meshroom_tasks.settings import Settings
-from meshroom_tasks.storage import Storage, open_storage
+from meshroom_tasks.storage import ScopedStorage, Storage, open_storage
+from meshroom_tasks.storage.identities import WEB_REMOVES, WEB_WRITES
 from web.announcing import Announcer
+from web.downloads import Sending
 from web.event_stream import Streams
 from web.receiving import Receiving
 from web.recent import Recent
+from web.slots import Slots
 
 _NAME = "meshroom_tasks"
-THREADS = 44
-MOST_STREAMS = 24
-MOST_UPLOADS = 12
-"""Open event streams, and files that are received, of one process; the other threads answer everybody else."""
+THREADS = 92
+MOST_STREAMS, MOST_STREAMS_OF_ONE = 24, 16
+MOST_UPLOADS, MOST_UPLOADS_OF_ONE = 12, 8
+MOST_DOWNLOADS, MOST_DOWNLOADS_OF_ONE = 24, 16
+MOST_BODIES, MOST_BODIES_OF_ONE = 24, 16
+"""Open event streams, files that are received, files that are sent, and other bodies that are being read, of one
+process and of one of its tenants; the other threads answer everybody else."""
 _ENGINE_SECONDS = 2.0
 _PATIENCE = 10.0  # Seconds that a request may wait for the object store.
 
@@ -43,8 +49,10 @@ class Services:
     shelf: PipelineShelf
     announce: Callable[[], None]
     check_broker: Callable[[], None]
-    streams: Streams = field(default_factory=lambda: Streams(MOST_STREAMS))
-    receiving: Receiving = field(default_factory=lambda: Receiving(MOST_UPLOADS))
+    streams: Streams = field(default_factory=lambda: Streams(MOST_STREAMS, MOST_STREAMS_OF_ONE))
+    receiving: Receiving = field(default_factory=lambda: Receiving(MOST_UPLOADS, MOST_UPLOADS_OF_ONE))
+    reading: Slots = field(default_factory=lambda: Slots(MOST_BODIES, MOST_BODIES_OF_ONE))
+    sending: Sending = field(default_factory=lambda: Sending(MOST_DOWNLOADS, MOST_DOWNLOADS_OF_ONE))
     recent: Recent = field(default_factory=Recent)
 
     @property
@@ -64,11 +72,16 @@ def open_services(settings: Settings) -> Services:
     return Services(
         settings=settings,
         store=store,
-        storage=open_storage(settings, patience=_PATIENCE),
+        storage=web_storage(open_storage(settings, patience=_PATIENCE)),
         shelf=PipelineShelf.load(settings.pipeline_folders),
         announce=Announcer(lambda most: flush(store, most)),
         check_broker=broker_reachable,
     )
+
+
+def web_storage(storage: Storage) -> Storage:
+    """What the web app may do with it."""
+    return ScopedStorage(storage, WEB_WRITES, WEB_REMOVES)
 
 
 def install(app: Flask, services: Services) -> None:

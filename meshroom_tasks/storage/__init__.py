@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from meshroom_tasks.settings import Settings
 from meshroom_tasks.storage.base import ClientPhotos, ObjectInfo, PostForm, Progress, Sink, Storage, is_key
 from meshroom_tasks.storage.local import LocalStorage
+from meshroom_tasks.storage.scoped import ScopedStorage
 
 __all__ = [
     "ClientPhotos",
@@ -16,6 +17,7 @@ __all__ = [
     "ObjectInfo",
     "PostForm",
     "Progress",
+    "ScopedStorage",
     "Sink",
     "Storage",
     "is_key",

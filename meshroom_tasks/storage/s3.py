@@ -21,15 +21,17 @@ from botocore.exceptions import BotoCoreError, ClientError
 from meshroom_tasks.errors import DiskFull, ObjectMissing, StorageUnavailable
 from meshroom_tasks.settings import Settings
 from meshroom_tasks.storage.base import ObjectInfo, PostForm, Progress, Sink, is_key
+from meshroom_tasks.storage.identities import PROBE
 from meshroom_tasks.storage.s3_calls import S3Calls, code_of, translated
 from meshroom_tasks.storage.s3_download import Download, read_body
 from meshroom_tasks.storage.s3_upload import Upload
 
 _BLOCK = 1 << 20
 _BATCH = 1000
-_PROBE = ".probe"
 _PROBE_PATIENCE = 0.0
 _NO_BUCKET = ("404", "NoSuchBucket")
+_NOT_TO_BE_SEEN = ("403", "AccessDenied")
+"""Said of a bucket that is there, to somebody who may use some of it."""
 _OURS_ALREADY = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
 _OPEN_TO_ANY_PAGE = {  # What it may do there is said by the address, or form, that it was given.
     "CORSRules": [{"AllowedMethods": ["GET", "HEAD", "POST"], "AllowedOrigins": ["*"], "AllowedHeaders": ["*"]}]
@@ -176,10 +178,10 @@ class S3Storage:
 
     def check(self) -> None:
         """Write and delete an object that `list` does not show, without patience."""
-        probe = Upload(self._probes, self._prefix + _PROBE, self._make_bucket)
+        probe = Upload(self._probes, self._prefix + PROBE, self._make_bucket)
         probe.write(b"ok")
         probe.finish()
-        self._probes("delete_object", Key=self._prefix + _PROBE)
+        self._probes("delete_object", Key=self._prefix + PROBE)
 
     def remove_abandoned(self, *, older_than_seconds: float) -> int:
         removed = 0
@@ -236,9 +238,11 @@ class S3Storage:
         try:
             self._calls("head_bucket")
         except StorageUnavailable as error:
-            if error.context.get("cause") not in _NO_BUCKET:
+            cause = error.context.get("cause")
+            if cause not in (*_NO_BUCKET, *_NOT_TO_BE_SEEN):
                 raise
-            self._make_bucket()
+            if cause in _NO_BUCKET:
+                self._make_bucket()
         self._bucket_is_there = True
 
     def _make_bucket(self) -> None:

@@ -97,7 +97,7 @@ class Stack:
         docker("rmi", "--force", f"{self.project}:cpu")
 
     def secret(self, name: str) -> str:
-        return self.compose("exec", "-T", "web", "cat", f"/run/secrets/{name}")
+        return self.compose("exec", "-T", "sweeper", "cat", f"/run/secrets/{name}")
 
     def containers(self) -> dict[str, dict[str, Any]]:
         """What the engine knows of each, by its service; of several of one service, one."""

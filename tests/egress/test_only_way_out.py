@@ -28,7 +28,9 @@ IMPORTS = {
     "meshroom_tasks/engine/guard/__main__.py": {"socket"},
     "meshroom_tasks/cpu_engine/status.py": {"socket"},  # The name of the machine.
     "meshroom_tasks/worker.py": {"socket"},
-    "web/receiving.py": {"socket"},  # Those of clients who send something.
+    "web/event_stream.py": {"socket"},  # Those of clients, here and below.
+    "web/gunicorn_worker.py": {"socket"},
+    "web/slow_clients.py": {"socket"},
 }
 
 

@@ -21,8 +21,11 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from demo.ports import free_port
+from meshroom_tasks.storage.identities import identities
 from tests.servers import tied
 from tests.waiting import freeze
+
+WEB_BUCKET = "of-a-web-app"
 
 _START_SECONDS = 120.0
 _STOP_SECONDS = 60.0
@@ -33,6 +36,7 @@ class SeaweedFS:
     """A server that can be stopped, killed, frozen and started again on the same data and ports.
 
     `owner` and `guest` are pairs of access key and secret key; the guest may do nothing but read the bucket `public`.
+    `web` is the web app of a service that keeps its objects in the bucket `WEB_BUCKET`.
     """
 
     def __init__(self, weed: str, folder: Path) -> None:
@@ -42,6 +46,7 @@ class SeaweedFS:
         self._process: subprocess.Popen[bytes] | None = None
         self.owner = ("owner" + secrets.token_hex(6), secrets.token_hex(16))
         self.guest = ("guest" + secrets.token_hex(6), secrets.token_hex(16))
+        self.web = ("web" + secrets.token_hex(6), secrets.token_hex(16))
         self.endpoint = f"http://127.0.0.1:{self._ports['s3']}"
 
     def settings(self, bucket: str, **more: Any) -> dict[str, Any]:
@@ -69,8 +74,8 @@ class SeaweedFS:
         """Start and wait until it answers. Each bucket takes seven volumes, hence so many of them."""
         data = self._folder / "data"
         data.mkdir(parents=True, exist_ok=True)
-        identities = self._folder / "identities.json"
-        identities.write_text(json.dumps(self._identities()))
+        identities_file = self._folder / "identities.json"
+        identities_file.write_text(json.dumps(self._identities()))
         ports = [f"-{part}.port.grpc={self._ports[f'{part}.grpc']}" for part in ("master", "volume", "filer", "s3")] + [
             f"-{part}.port={self._ports[part]}" for part in ("master", "volume", "filer", "s3")
         ]
@@ -85,7 +90,7 @@ class SeaweedFS:
                 "-filer",
                 "-s3",
             ),
-            *("-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.autoCreateBucket=false", f"-s3.config={identities}"),
+            *("-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.autoCreateBucket=false", f"-s3.config={identities_file}"),
             *(f"-s3.localSocket={data}/s3.sock", f"-filer.localSocket={data}/filer.sock"),
             *ports,
         ]
@@ -140,12 +145,14 @@ class SeaweedFS:
                 time.sleep(0.2)
 
     def _identities(self) -> dict[str, Any]:
+        service = identities(self.owner, self.web, WEB_BUCKET)["identities"]
+
         def identity(name: str, keys: tuple[str, str], actions: list[str]) -> dict[str, Any]:
             return {"name": name, "credentials": [{"accessKey": keys[0], "secretKey": keys[1]}], "actions": actions}
 
         return {
             "identities": [
-                identity("owner", self.owner, ["Admin", "Read", "Write", "List", "Tagging"]),
+                *service,
                 identity("guest", self.guest, ["Read:public"]),
             ]
         }

@@ -22,7 +22,7 @@ from meshroom_tasks.settings import Settings, load_settings
 from meshroom_tasks.storage import open_storage
 from web.app import create_app
 from web.recent import Recent
-from web.services import Services
+from web.services import Services, web_storage
 
 KEY = "a-key-for-tests-1234567890"
 IMAGES = [f"https://photos.example.com/{index}.jpg" for index in range(3)]
@@ -44,7 +44,7 @@ class Site:
         self.parts = Services(
             self.settings,
             self.store,
-            self.storage,
+            web_storage(self.storage),
             PipelineShelf.load(self.settings.pipeline_folders),
             lambda: self.announced.append(None),
             self._check_broker,

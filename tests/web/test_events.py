@@ -16,6 +16,7 @@ from tests.web.conftest import Site
 from tests.web.problem import assert_problem
 from web.event_stream import Event, Streams
 from web.job_events import events_between
+from web.services import MOST_STREAMS
 
 
 def parse(data: bytes) -> list[tuple[str, Any]]:
@@ -89,22 +90,31 @@ def test_a_job_that_is_deleted_meanwhile_ends_its_stream(site: Site, client: Fla
 
 
 def test_streams_are_limited_and_given_back(site: Site) -> None:
-    streams = Streams(most=2)
+    streams = Streams(3, 2)
     with site.app.test_request_context():
-        open_ones = [streams.open(list) for _ in range(2)]
+        open_ones = [streams.open(list, "shop") for _ in range(2)]
         with pytest.raises(Exception, match="too many event streams"):
-            streams.open(list)
+            streams.open(list, "shop")
+        streams.open(list, "other").close()
         open_ones[0].close()
-        streams.open(list).close()
+        streams.open(list, "shop").close()
         with pytest.raises(ZeroDivisionError):
-            streams.open(lambda: 1 // 0)  # type: ignore[arg-type,return-value]
-        streams.open(list).close()
+            streams.open(lambda: 1 // 0, "shop")  # type: ignore[arg-type,return-value]
+        streams.open(list, "shop").close()
+
+
+def test_streams_whose_clients_go_are_given_back(site: Site, client: FlaskClient) -> None:
+    job_id = site.submit()
+    for _ in range(MOST_STREAMS + 1):
+        answer = client.get(f"/api/v1/jobs/{job_id}/events")
+        assert answer.status_code == 200
+        answer.close()
 
 
 def test_all_streams_end_when_the_process_stops(site: Site) -> None:
-    streams = Streams(most=1)
+    streams = Streams(1, 1)
     with site.app.test_request_context():
-        response = streams.open(lambda: [Event("state", {})])
+        response = streams.open(lambda: [Event("state", {})], "shop")
         streams.close()
         assert b"".join(response.iter_encoded()).count(b"event: state") == 1
 

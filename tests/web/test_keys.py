@@ -140,6 +140,10 @@ def test_a_key_submits_so_often_in_a_minute(make_site: MakeSite) -> None:
         assert [answer.status_code for answer in answers] == [202] * 3 + [429] * 2
         assert_problem(answers[-1], 429, "too_many_submissions")
         assert 1 <= int(answers[-1].headers["Retry-After"]) <= 60
+        announced = {"files": [{"name": "1.jpg", "size": 1}]}
+        begun = [client.post("/api/v1/uploads", json=announced) for _ in range(4)]
+        assert [answer.status_code for answer in begun] == [201] * 3 + [429], "counted by themselves"
+        assert_problem(begun[-1], 429, "too_many_submissions")
 
 
 def test_the_client_behind_proxies_is_the_one_that_counts(make_site: MakeSite) -> None:

@@ -13,7 +13,7 @@ import requests
 from tests.waiting import LONG, eventually
 from tests.web.conftest import IMAGES, KEY
 from tests.web.serving import Server, serving
-from web.services import MOST_STREAMS
+from web.services import MOST_STREAMS_OF_ONE
 
 
 @pytest.fixture
@@ -101,9 +101,11 @@ def test_clients_that_have_gone_leave_room_for_other_streams(server: Server) -> 
     ).json()
     head = f"GET /api/v1/jobs/{job['job_id']}/events HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {KEY}\r\n\r\n"
     for _ in range(2):
-        streams = [socket.create_connection(("127.0.0.1", server.settings.port), LONG) for _ in range(MOST_STREAMS)]
+        streams = [
+            socket.create_connection(("127.0.0.1", server.settings.port), LONG) for _ in range(MOST_STREAMS_OF_ONE)
+        ]
         for stream in streams:
             stream.sendall(head.encode())
-        assert [stream.recv(12) for stream in streams] == [b"HTTP/1.1 200"] * MOST_STREAMS
+        assert [stream.recv(12) for stream in streams] == [b"HTTP/1.1 200"] * MOST_STREAMS_OF_ONE
         for stream in streams:
             stream.close()

@@ -9,6 +9,7 @@ from flask.testing import FlaskClient
 
 from tests.web.conftest import Site
 from tests.web.problem import assert_problem
+from web.services import MOST_DOWNLOADS_OF_ONE
 
 FILES = {"texturedMesh.obj": b"v 0 0 0\n" * 1000, "model.glb": b"glTF", "preview.png": b"\x89PNG", "report.json": b"{}"}
 
@@ -125,3 +126,19 @@ def test_results_kept_elsewhere(site: Site, visitor: FlaskClient, job_id: str, m
     assert answer.headers["Location"] == f"https://s3.example.com/results/{job_id}/model.glb?sig=1&t=3600"
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
     assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_only_so_many_are_sent_at_a_time(site: Site) -> None:
+    job_id = site.submit()
+    site.finish(job_id, {"model.glb": b"x" * 100})
+    paths = (f"/results/{job_id}/model.glb", f"/results/{job_id}/all.zip", f"/api/v1/jobs/{job_id}/results/model.glb")
+    client = site.client()
+    being_sent = [client.get(paths[number % 3]) for number in range(MOST_DOWNLOADS_OF_ONE)]
+    assert {answer.status_code for answer in being_sent} == {200}
+    for path in paths:
+        busy = client.get(path)
+        assert_problem(busy, 503, "too_many_downloads")
+        assert int(busy.headers["Retry-After"]) > 0
+    for answer in being_sent:
+        answer.close()
+    assert client.get(paths[0]).status_code == 200

@@ -4,6 +4,7 @@ import hashlib
 import io
 import socket
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from flask.testing import FlaskClient
 from meshroom_tasks.uploads import remove_expired_uploads, remove_upload
 from tests.web.conftest import IMAGES, Site
 from tests.web.problem import assert_problem
+from web.services import MOST_UPLOADS_OF_ONE
 
 URL = "/api/v1/uploads"
 DATA = [f"photo {index}".encode() for index in range(3)]
@@ -337,23 +339,17 @@ def test_the_storage_of_a_tenant_is_not_overfilled(make_site: Callable[..., Site
 
 def test_only_so_many_are_received_at_a_time(site: Site, client: FlaskClient) -> None:
     upload = begin(client)
-    with site.app.test_request_context(), site.parts.receiving.body():
-        for _ in range(11):
-            site.parts.receiving._free.acquire()
+    with site.app.test_request_context(), ExitStack() as stack:
+        for _ in range(MOST_UPLOADS_OF_ONE):
+            stack.enter_context(site.parts.receiving.body("default"))
         busy = client.put(path_of(site, upload["files"][0]), data=DATA[0])
         assert_problem(busy, 503, "too_many_uploads")
         assert int(busy.headers["Retry-After"]) > 0
-        for _ in range(11):
-            site.parts.receiving._free.release()
     assert client.put(path_of(site, upload["files"][0]), data=DATA[0]).status_code == 200
 
 
-@pytest.mark.parametrize("limit", ["_SILENT_SECONDS", "_BASE_SECONDS"])
-def test_nobody_waits_for_a_slow_client(
-    site: Site, client: FlaskClient, monkeypatch: pytest.MonkeyPatch, limit: str
-) -> None:
-    monkeypatch.setattr(f"web.receiving.{limit}", 0.2)
-    monkeypatch.setattr("web.receiving._LOOK_SECONDS", 0.05)
+def test_nobody_waits_for_a_slow_client(site: Site, client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("web.receiving._BASE_SECONDS", 0.2)
     upload = begin(client)
     ours, theirs = socket.socketpair()
     with ours, theirs, ours.makefile("rb", buffering=0) as stream:

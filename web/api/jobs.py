@@ -120,10 +120,10 @@ def extend_job(job_id: str, body: Extension) -> Job:
 def delete_job(job_id: str) -> ResponseReturnValue:
     """Forget an ended job, with its results and logs
 
-    Its photos, and what was computed from them, go with the last job that has the same ones.
+    Its photos, and what was computed from them, go within minutes after the last job that has the same ones.
     """
     parts = services()
-    remove_job(parts.store, parts.storage, job_id, tenant=caller().tenant)
+    remove_job(parts.store, parts.storage, job_id, tenant=caller().tenant, photos=False)
     return "", 204
 
 

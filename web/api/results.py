@@ -77,7 +77,7 @@ def _download(job: JobView, name: str) -> AnyResponse:
         media_type=result.media_type,
         etag=result.sha256,
     )
-    return _as_file(response, result)
+    return _as_file(parts.sending.holding(response, job.tenant), result)
 
 
 def _archive(job: JobView) -> Response:
@@ -87,7 +87,7 @@ def _archive(job: JobView) -> Response:
     missing = [result.name for result in results if parts.storage.stat(result.key) is None]
     if missing:
         raise NotFound(f"these results are no longer kept: {', '.join(missing)}")
-    return send_zip(f"{job.id}.zip", results, parts.storage)
+    return parts.sending.holding(send_zip(f"{job.id}.zip", results, parts.storage), job.tenant)
 
 
 def _find(job: JobView, name: str) -> ResultFile:

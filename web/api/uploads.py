@@ -68,7 +68,7 @@ def put_file(upload_id: str, number: int) -> schemas.UploadedFile:
         raise longer_than_announced(file)
     if length is not None and length < file.size:
         raise UploadDamaged(f"{length:,} bytes are to come, and {file.size:,} were announced; send the whole file")
-    with parts.receiving.body() as body:
+    with parts.receiving.body(caller().tenant) as body:
         receive(body, parts.storage, upload.key(number), file)
     _still_there(parts, upload, number)
     return _file(upload, number, None)
@@ -133,7 +133,7 @@ def _received_form(parts: Services) -> Upload:
     multipart.check_length(limits)
     upload = parts.store.create_upload(caller().tenant, (), _kept(parts), expected_bytes=request.content_length or 0)
     try:
-        with parts.receiving.body() as body:
+        with parts.receiving.body(caller().tenant) as body:
             files = multipart.receive_form(body, parts.storage, upload, limits)
         return parts.store.complete_upload(upload, files)
     except BaseException:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -153,6 +154,14 @@ class JobsQuery(Query):
         if isinstance(value, str) and not _MOMENT.fullmatch(value):
             raise ValueError("send a moment as 2026-11-23T17:00:00Z, or with another time zone")
         return value
+
+    @field_validator("created_after")
+    @classmethod
+    def _of_this_era(cls, value: datetime | None) -> datetime | None:
+        try:
+            return value.astimezone(UTC) if value is not None else None
+        except OverflowError:
+            raise ValueError("there is no such moment in UTC") from None
 
 
 class FailingQuery(Query):
