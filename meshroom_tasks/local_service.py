@@ -49,6 +49,14 @@ class LocalService:
         self.children = [*self._servers(), *self._workers()]
 
     @property
+    def pages_open(self) -> bool:
+        """Whether the pages need no key: as set, else where nobody said who may come, nor from where."""
+        settings = self.settings
+        if "pages_open" in settings.model_fields_set:
+            return settings.pages_open
+        return not (settings.x_api_key.get_secret_value() or settings.public_url or settings.proxy_hops)
+
+    @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.settings.port}"
 
@@ -134,6 +142,7 @@ class LocalService:
             **os.environ,
             **self.settings.as_environment(),
             "X_API_KEY": self.api_key,
+            "PAGES_OPEN": "yes" if self.pages_open else "no",
             "PYTHONPATH": python_path(),
         }
         return Child(name, command, {**common, **(environment or {})}, log=self._logs / f"{name}.log", before=before)
@@ -206,6 +215,8 @@ def main() -> int:
 def _tell(console: Console, service: LocalService) -> None:
     settings = service.settings
     console.print(f"service   {service.url}   (API documentation: {service.url}/docs)")
+    if service.pages_open:
+        console.print("pages     open to whoever can use this computer; PAGES_OPEN=no asks for the API key")
     console.print(
         f"API key   {settings.data_dir / 'api_key' if not settings.x_api_key.get_secret_value() else 'as set'}"
     )

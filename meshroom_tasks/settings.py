@@ -94,6 +94,10 @@ class Settings(BaseSettings):
     proxy_hops: int = Field(0, ge=0)
     """Proxies in front of the web app that tell the client's address in X-Forwarded-For."""
     flower_port: int = 5555
+    pages_open: bool = False
+    """Whether the pages need no key. `make up` wants it so on this machine alone; see LocalService."""
+    session_secret: SecretStr = SecretStr("")
+    """Signs the cookies of those who are signed in; default: `session_secret` in the data folder, made on first use."""
 
     # Where things are kept
     data_dir: Path = Path("data")

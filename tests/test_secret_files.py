@@ -11,7 +11,7 @@ from meshroom_tasks.secret_files import LEAST_LENGTH, main, write_secrets
 from meshroom_tasks.settings import load_settings
 
 MADE = {
-    *("X_API_KEY", "FLOWER_PASSWORD", "BROKER_PASSWORD", "POSTGRES_PASSWORD"),
+    *("X_API_KEY", "FLOWER_PASSWORD", "SESSION_SECRET", "BROKER_PASSWORD", "POSTGRES_PASSWORD"),
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "WEB_AWS_ACCESS_KEY_ID", "WEB_AWS_SECRET_ACCESS_KEY"),
 }
 

@@ -13,6 +13,9 @@ from web import auth, converters, docs, parameters, problems, request_ids, secur
 from web.api import deliveries, events, health, jobs, logs, metrics, pipelines, reconstruct, results, uploads, workers
 from web.bodies import MAX_BYTES, StrictRequest
 from web.openapi import document
+from web.pages import assets, job, new_job, pictures, rendering, signing_in
+from web.pages import jobs as jobs_page
+from web.pages import workers as workers_page
 
 _API_VERSION = "1.0.0"
 _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
@@ -30,6 +33,13 @@ _BLUEPRINTS = (
     health.blueprint,
     metrics.blueprint,
     docs.blueprint,
+    assets.blueprint,
+    signing_in.blueprint,
+    jobs_page.blueprint,
+    job.blueprint,
+    pictures.blueprint,
+    new_job.blueprint,
+    workers_page.blueprint,
 )
 
 
@@ -72,6 +82,7 @@ def create_app(settings: Settings | None = None, parts: services.Services | None
     auth.install(app, settings)
     parameters.install(app)
     converters.install(app)
+    rendering.install(app)
     for blueprint in _BLUEPRINTS:
         app.register_blueprint(blueprint)
     services.install(app, parts or services.open_services(settings))

@@ -2,6 +2,8 @@
 
 What is open is listed here, so that a new route is closed until somebody opens it. What looks needs `read`, what
 changes something needs `submit`; what needs `admin` is listed.
+
+The pages have no key at hand: their requests come with the cookie of a session (sessions.py), under `/api/` too.
 """
 
 from __future__ import annotations
@@ -10,11 +12,13 @@ from typing import cast
 
 from flask import Flask, current_app, g, request
 
-from meshroom_tasks.api_keys import Scope
+from meshroom_tasks.api_keys import DEFAULT_TENANT, SCOPES, Scope, hash_of
 from meshroom_tasks.errors import NEVER, ServiceError, TooManyRequests
 from meshroom_tasks.logs import bind
 from meshroom_tasks.settings import Settings
-from web.keyring import Caller, KeyRefused, Keyring, TooManyWrongKeys
+from web import sessions
+from web.keyring import BOOTSTRAP, Caller, KeyRefused, Keyring, TooManyWrongKeys
+from web.open_mode import OpenMode
 from web.rates import Rate
 from web.services import services
 
@@ -39,15 +43,20 @@ OPEN_ENDPOINTS = frozenset(
         "docs.asset",
         "results.open_result",
         "results.open_results",
+        "pages_signing_in.show",
+        "pages_signing_in.sign_in",
+        "pages_signing_in.sign_out",
+        "pages_assets.static",
     }
 )
 
-ADMIN_ENDPOINTS = frozenset({"workers.list_workers"})
+ADMIN_ENDPOINTS = frozenset({"workers.list_workers", "pages_workers.show"})
 SUBMISSIONS = {"reconstruct.reconstruct": "submit", "uploads.create_upload": "begin uploads"}
 """What SUBMISSIONS_PER_MINUTE counts, each by itself, and what that is called."""
 
 _LOOKING = frozenset({"GET", "HEAD", "OPTIONS"})
 _KEYRING = "meshroom_tasks.keyring"
+_OPEN_MODE = "meshroom_tasks.open_mode"
 
 
 class ScopeMissing(ServiceError):
@@ -88,6 +97,8 @@ def install(app: Flask, settings: Settings) -> None:
     if not bootstrap:
         raise ValueError("X_API_KEY is empty: set it to a long random string before starting the web app")
     app.extensions[_KEYRING] = Keyring(bootstrap, settings.wrong_keys_per_minute)
+    app.extensions[_OPEN_MODE] = OpenMode(settings)
+    sessions.install(app, settings)
     rates = {endpoint: Rate(settings.submissions_per_minute) for endpoint in SUBMISSIONS}
 
     @app.before_request
@@ -106,6 +117,49 @@ def install(app: Flask, settings: Settings) -> None:
             raise TooManySubmissions(f"{text}; try again later", retry_after=wait)
 
 
+def sign_in(key: str) -> Caller:
+    """Begin a session with this key, which the answer's cookie keeps. Raises KeyRefused, TooManyWrongKeys."""
+    found = _keyring().caller(key, request.remote_addr, services().store)
+    g.session = g.new_session = sessions.sessions().start(found.key_id, hash_of(key))
+    return found
+
+
+def is_open() -> bool:
+    """Whether the current request needs no key, and no session of one."""
+    return cast(OpenMode, current_app.extensions[_OPEN_MODE]).lets_in()
+
+
 def _identify() -> Caller:
-    keyring = cast(Keyring, current_app.extensions[_KEYRING])
-    return keyring.caller(request.headers.get(HEADER), request.remote_addr, services().store)
+    sent = request.headers.get(HEADER)
+    if sent is None and (found := _signed_in()) is not None:
+        return found
+    return _keyring().caller(sent, request.remote_addr, services().store)
+
+
+def _signed_in() -> Caller | None:
+    """Who came with a session; None without one. Raises KeyRefused where its key is no longer valid, RequestForged."""
+    known, session = sessions.sessions(), sessions.sessions().current()
+    if session is None or session.key_id == sessions.OPEN:
+        return _let_in(session)
+    found = _keyring().named(session.key_id, lambda key_hash: known.is_of(session, key_hash), services().store)
+    known.check(session)
+    g.session = session
+    return found
+
+
+def _let_in(session: sessions.Session | None) -> Caller | None:
+    """Without a key, where that is open: to a page at once, with a session that what it asks for then must show."""
+    if not is_open():
+        return None
+    if session is None and request.path.startswith("/api/"):
+        return None
+    if session is None:
+        sessions.sessions().check_origin()
+        session = g.new_session = sessions.sessions().start(sessions.OPEN, "")
+    sessions.sessions().check(session)
+    g.session = session
+    return Caller(DEFAULT_TENANT, frozenset(SCOPES), BOOTSTRAP)
+
+
+def _keyring() -> Keyring:
+    return cast(Keyring, current_app.extensions[_KEYRING])

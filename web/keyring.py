@@ -85,6 +85,15 @@ class Keyring:
             known = self._judge(sent, hashed, neighbourhood(address), known is not None, store)
         return _caller(known.key)
 
+    def named(self, key_id: str, is_the_one: Callable[[str], bool], store: KeyStore) -> Caller:
+        """The caller whose key has this id and a hash that `is_the_one` recognises. Raises KeyRefused."""
+        if key_id == BOOTSTRAP and is_the_one(self._bootstrap):
+            return _caller(None)
+        key = store.find_key(key_id) if key_id != BOOTSTRAP else None
+        if key is None or not is_the_one(key.hash) or not key.is_valid(datetime.now(UTC)):
+            raise KeyRefused
+        return _caller(key)
+
     def _is_fresh(self, known: _Known) -> bool:
         if known.key is None:
             return True

@@ -21,6 +21,9 @@ _DOCS = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+_VIEWER = "pages_job.show"
+_STYLE_OF_VIEWER = "'sha256-PXtZZkJMMyc18o/DN1ZEFOJ2qEGq95IQbVaJFMOXOb0='"
+"""Of the model-viewer in web/static/vendor; a browser names another when it is replaced."""
 _OPEN_TO_ALL_ORIGINS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Headers": "Range",
@@ -30,7 +33,7 @@ _OPEN_TO_ALL_ORIGINS = {
 
 
 def install(app: Flask, settings: Settings) -> None:
-    pages = policy_of_pages(results_origin(settings))
+    pages, viewers = (policy_of_pages(results_origin(settings), viewer=viewer) for viewer in (False, True))
     is_secure = settings.base_url.startswith("https://")
 
     @app.after_request
@@ -38,9 +41,12 @@ def install(app: Flask, settings: Settings) -> None:
         headers = response.headers
         for name, value in _ALWAYS.items():
             headers[name] = value
-        headers["Content-Security-Policy"] = (
-            _DOCS if request.endpoint == "docs.page" else pages if response.mimetype == "text/html" else _NOTHING
-        )
+        if request.endpoint == "docs.page":
+            headers["Content-Security-Policy"] = _DOCS
+        elif response.mimetype == "text/html":
+            headers["Content-Security-Policy"] = viewers if request.endpoint == _VIEWER else pages
+        else:
+            headers["Content-Security-Policy"] = _NOTHING
         if is_secure:
             headers["Strict-Transport-Security"] = _A_YEAR
         if request.path.startswith("/results/"):
@@ -51,14 +57,16 @@ def install(app: Flask, settings: Settings) -> None:
         return response
 
 
-def policy_of_pages(results: str = "") -> str:
+def policy_of_pages(results: str = "", *, viewer: bool = False) -> str:
     """What a page may load: its own files, and models and pictures, which may be at the origin `results`.
 
-    A viewer of models takes them apart in memory: `blob:`, also for its workers.
+    A viewer of models takes them apart in memory: `blob:`, also for its workers. Where there is one (`viewer`), it may
+    compile WebAssembly that it brings along, and have the one style element whose digest is named.
     """
     elsewhere = f" {results}" if results else ""
+    script, style = (" 'wasm-unsafe-eval'", f" {_STYLE_OF_VIEWER}") if viewer else ("", "")
     return (
-        "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; "
+        f"default-src 'none'; script-src 'self'{script}; style-src 'self'{style}; font-src 'self'; "
         f"img-src 'self' blob: data:{elsewhere}; connect-src 'self' blob:{elsewhere}; worker-src 'self' blob:; "
         "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     )

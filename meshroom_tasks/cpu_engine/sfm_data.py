@@ -12,7 +12,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from meshroom_tasks.cpu_engine.scene import Landmarks
+
+MOST_LANDMARKS = 20_000
 
 _VERSION = ["1", "2", "6"]
 
@@ -109,8 +114,16 @@ def _metadata(value: Any) -> Mapping[str, str]:
     return found
 
 
-def write_sfm(path: Path, views: Sequence[View], poses: Mapping[int, Pose] | None = None) -> None:
-    """Write views and intrinsics, and the poses (view id -> pose) where they are known."""
+def write_sfm(
+    path: Path,
+    views: Sequence[View],
+    poses: Mapping[int, Pose] | None = None,
+    landmarks: Landmarks | None = None,
+) -> None:
+    """Write views and intrinsics, and where they are known the poses (view id -> pose) and some of the landmarks.
+
+    These are for looking at: evenly chosen, at most `MOST_LANDMARKS`, rounded, and without their observations.
+    """
     intrinsics = {view.intrinsic.intrinsic_id: view.intrinsic for view in views}
     content: dict[str, Any] = {
         "version": _VERSION,
@@ -140,7 +153,22 @@ def write_sfm(path: Path, views: Sequence[View], poses: Mapping[int, Pose] | Non
             }
             for view_id, pose in poses.items()
         ]
-    path.write_text(json.dumps(content, indent=4), encoding="utf-8")
+    if landmarks is not None:
+        content["structure"] = _structure(landmarks)
+    path.write_text(json.dumps(content, indent=4 if landmarks is None else None), encoding="utf-8")
+
+
+def _structure(landmarks: Landmarks) -> list[dict[str, Any]]:
+    step = max(1, -(-len(landmarks) // MOST_LANDMARKS))
+    return [
+        {
+            "landmarkId": str(index),
+            "descType": "dspsift",
+            "color": [str(value) for value in landmarks.rgb[index].tolist()],
+            "X": [f"{value:.6g}" for value in landmarks.xyz[index].tolist()],
+        }
+        for index in range(0, len(landmarks), step)
+    ]
 
 
 def read_sfm(path: Path) -> tuple[View, ...]:

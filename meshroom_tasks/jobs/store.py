@@ -12,6 +12,7 @@ from meshroom_tasks.jobs.figures import Monitoring
 from meshroom_tasks.jobs.keys import Keys
 from meshroom_tasks.jobs.outbox import Outbox
 from meshroom_tasks.jobs.photo_sets import PhotoSets
+from meshroom_tasks.jobs.photos import Photos
 from meshroom_tasks.jobs.records import Expiry, TenantLimits
 from meshroom_tasks.jobs.retention import Retention
 from meshroom_tasks.jobs.submission import Submission
@@ -22,7 +23,7 @@ from meshroom_tasks.settings import Settings
 
 
 class JobStore(
-    Submission, WorkStore, Deliveries, Endpoints, Retention, PhotoSets, Outbox, Views, Workers, Keys, Monitoring
+    Submission, WorkStore, Deliveries, Endpoints, Retention, PhotoSets, Photos, Outbox, Views, Workers, Keys, Monitoring
 ):
     """SQL is the truth about what is wanted."""
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from meshroom_tasks.jobs.endpoints import FailingEndpoint
+from meshroom_tasks.jobs.photos import PhotoSet
 from meshroom_tasks.jobs.records import DeliveryView, IdempotencyKey, JobStatus, JobView, NewJob, Page, Submitted
 from meshroom_tasks.jobs.store import JobStore
 from meshroom_tasks.jobs.views import Stamp
@@ -29,6 +30,9 @@ class TenantJobs:
 
     def stamp(self, job_id: str) -> Stamp:
         return self._store.stamp(job_id, tenant=self._tenant)
+
+    def photos(self, job_id: str) -> PhotoSet:
+        return self._store.photos(job_id, tenant=self._tenant)
 
     def jobs(self, *, limit: int, cursor: str | None, status: JobStatus | None, created_after: datetime | None) -> Page:
         return self._store.jobs(

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from meshroom_tasks.errors import NotFound
 from meshroom_tasks.jobs import tables
 from meshroom_tasks.jobs.base import Row, StoreBase
+from meshroom_tasks.jobs.queueing import in_state
 
 WorkerState = Literal["running", "draining", "stopping", "refused", "lost"]
 
@@ -142,6 +143,13 @@ class Workers(StoreBase):
             if worker.state == "running":
                 found.update(dict.fromkeys(worker.queues, worker.processes))
         return dict(found)
+
+    def waiting_steps(self) -> dict[str, int]:
+        """How many steps of each queue are ready and not taken, of all jobs."""
+        step = tables.step.c
+        query = sa.select(step.queue, sa.func.count().label("steps")).where(in_state("ready")).group_by(step.queue)
+        with self.database.snapshot() as connection:
+            return {row.queue: row.steps for row in connection.execute(query)}
 
     def _known(self, connection: sa.Connection) -> sa.ColumnElement[bool]:
         return tables.worker.c.last_seen >= self._now(connection) - _FORGOTTEN_AFTER

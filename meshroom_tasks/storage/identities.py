@@ -10,6 +10,8 @@ from typing import Any
 WEB_WRITES = ("uploads",)
 WEB_REMOVES = ("results", "jobs")
 """With a job that a client deletes."""
+WEB_READS = ("inputs",)
+"""Photos, which the pages show."""
 PROBE = ".probe"
 """The object that is written and removed to see whether objects can be written."""
 
@@ -22,10 +24,11 @@ def identities(owner: Keys, web: Keys, bucket: str, prefix: str = "") -> dict[st
     place = f"{bucket}/{prefix.strip('/')}/" if prefix.strip("/") else f"{bucket}/"
     own = (*WEB_WRITES, *WEB_REMOVES)
     actions = [f"List:{bucket}", *(f"{right}:{place}{name}/*" for name in own for right in ("Read", "Write"))]
+    seen = [f"Read:{place}{name}/*" for name in WEB_READS]
     return {
         "identities": [
             _identity("meshroom-tasks", owner, ["Admin", "Read", "Write", "List", "Tagging"]),
-            _identity("meshroom-tasks-web", web, [*actions, f"Write:{place}{PROBE}*"]),
+            _identity("meshroom-tasks-web", web, [*actions, *seen, f"Write:{place}{PROBE}*"]),
         ]
     }
 

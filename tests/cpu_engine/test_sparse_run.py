@@ -154,6 +154,9 @@ def test_stats_and_cameras_files(cache: Path, scene: Scene) -> None:
     transform = cameras["poses"][0]["pose"]["transform"]
     assert pytest.approx(scene.cameras[0].R) == np.array(transform["rotation"], float).reshape(3, 3).T
     assert np.array(transform["center"], float) == pytest.approx(scene.cameras[0].centre)
+    shown = np.array([point["X"] for point in cameras["structure"]], float)
+    assert shown == pytest.approx(scene.landmarks.xyz, rel=1e-4, abs=1e-4)
+    assert np.array([point["color"] for point in cameras["structure"]], int).tolist() == scene.landmarks.rgb.tolist()
     intrinsic = cameras["intrinsics"][0]
     focal = float(intrinsic["focalLength"]) / float(intrinsic["sensorWidth"]) * rendering.WIDTH
     assert focal == pytest.approx(rendering.FOCAL, rel=0.02)

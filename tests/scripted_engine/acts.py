@@ -51,8 +51,7 @@ def during(actions, chunk):
         for tenth in range(1, 11):
             time.sleep(seconds / 10)
             chunk.log(f"[{tenth}/10] slept")
-    while "until" in actions and not os.path.exists(actions["until"]):
-        time.sleep(0.02)
+    wait_for_file(actions, chunk)
     if actions.get("hang"):
         time.sleep(AN_HOUR)
     del held
@@ -64,6 +63,16 @@ def during(actions, chunk):
             file.write(text)
     if "signal" in actions:
         os.kill(os.getpid(), actions["signal"])
+
+
+def wait_for_file(actions, chunk):
+    """And write meanwhile: as many lines as are due at each moment."""
+    began, written, rate = time.monotonic(), 0, actions.get("lines_a_second", 0)
+    while "until" in actions and not os.path.exists(actions["until"]):
+        due = int(rate * (time.monotonic() - began))
+        chunk.log(*(f"[{number}] a line as long as those of an engine mostly are" for number in range(written, due)))
+        written = due
+        time.sleep(0.02)
 
 
 def meet(count, chunk):

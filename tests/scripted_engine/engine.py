@@ -38,6 +38,7 @@ ACTIONS, carried out in this order:
     "sleep": 1.5                seconds, with a line `[k/10] ...` in the log after each tenth; a pair `[0.1, 2]`:
                                 between the two, as uid and chunk decide (not while planning)
     "until": "PATH"             until there is such a file
+    "lines_a_second": 5000      lines in the node's log meanwhile
     "hang": true                for an hour
     "write": {"name": bytes}    files of this size; their content follows from uid and chunk
     "random": true              ... or is different in each run, also for the default files

@@ -19,6 +19,9 @@ OPEN_PATHS = {
     "/docs/assets/<name>",
     "/results/<id:job_id>/<file:name>",
     "/results/<id:job_id>/all.zip",
+    "/sign-in",
+    "/sign-out",
+    "/static/<id:digest>/<path:name>",
 }
 
 
@@ -27,7 +30,16 @@ def routes(site: Site) -> list[tuple[str, str]]:
     found = []
     for rule in site.app.url_map.iter_rules():
         path = rule.rule
-        for argument in ("id:job_id", "id:delivery_id", "id:upload_id", "file:name", "stage", "name"):
+        for argument in (
+            "id:job_id",
+            "id:delivery_id",
+            "id:upload_id",
+            "id:digest",
+            "file:name",
+            "path:name",
+            "stage",
+            "name",
+        ):
             path = path.replace(f"<{argument}>", "x")
         path = path.replace("<int:number>", "0")
         assert "<" not in path

@@ -71,7 +71,7 @@ class StructureFromMotion(Node):
             raise NodeError(f"Too few cameras registered: {registered} of {len(views)}")
         sparse = sparse_scene(found, views, chunk.attributes["useAutoTransform"])
         write_scene(chunk.folder, sparse.scene)
-        write_sfm(chunk.folder / "cameras.sfm", sparse.views, sparse.poses)
+        write_sfm(chunk.folder / "cameras.sfm", sparse.views, sparse.poses, sparse.scene.landmarks)
         self._report(chunk, sparse, time.monotonic() - started)
 
     @staticmethod

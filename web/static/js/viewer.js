@@ -1,0 +1,65 @@
+// The model: a picture first, then the mesh itself, which can be turned; or the cameras around its points.
+import { cloudView } from "./cloud.js";
+
+async function start(stage) {
+  stage.dataset.started = "";
+  const model = stage.querySelector("model-viewer");
+  const canvas = stage.querySelector("canvas");
+  const note = stage.querySelector(".viewer-note");
+  const poster = stage.querySelector(".poster");
+  let cloud = null;
+
+  const show = (name) => {
+    for (const button of stage.querySelectorAll("[data-view='model'], [data-view='cloud']")) {
+      button.setAttribute("aria-pressed", String(button.dataset.view === name));
+    }
+    canvas.hidden = name !== "cloud";
+    model.hidden = name !== "model" || !model.loaded;
+    poster.hidden = name === "cloud" || model.loaded;
+    if (name !== "cloud") cloud?.stop();
+  };
+
+  stage.querySelector(".viewer-bar").addEventListener("click", async (event) => {
+    const name = event.target.closest("button")?.dataset.view;
+    if (name === "full") await (document.fullscreenElement ? document.exitFullscreen() : stage.requestFullscreen());
+    else if (name) show(name);
+    if (name !== "cloud") return;
+    try {
+      cloud ??= await cloudView(canvas, stage.dataset.model, stage.dataset.cameras);
+      cloud.start();
+      note.textContent = cloud.summary;
+      note.hidden = false;
+    } catch (error) {
+      note.textContent = `The cameras cannot be shown: ${error.message}`;
+      note.hidden = false;
+    }
+  });
+  document.addEventListener("fullscreenchange", () => {
+    stage.querySelector("[data-view='full']").setAttribute("aria-pressed", String(document.fullscreenElement === stage));
+  });
+
+  model.addEventListener("progress", (event) => {
+    const share = Math.round(100 * event.detail.totalProgress);
+    if (share < 100) note.textContent = `Loading the model, ${share} %`;
+  });
+  model.addEventListener("load", () => {
+    note.hidden = true;
+    show("model");
+    stage.dataset.ready = "";
+  });
+  model.addEventListener("error", () => {
+    note.textContent = "The model cannot be shown here (WebGL is missing?). The picture and the downloads are.";
+    note.hidden = false;
+  });
+  await import(stage.dataset.viewer);
+  model.hidden = false;
+  model.src = stage.dataset.model;
+}
+
+function find() {
+  const stage = document.querySelector("[data-viewer]:not([data-started])");
+  if (stage) start(stage);
+}
+
+find();
+document.addEventListener("page:updated", find);
