@@ -32,6 +32,7 @@ from meshroom_tasks.jobs.store import JobStore
 from tests.deployment import Deployment, deployed
 
 _LOOK_SECONDS = 5.0
+_TELL_JOBS = 100
 _MB = 1e6
 
 
@@ -76,15 +77,18 @@ def measure(deployment: Deployment, jobs: int, seconds: float) -> list[Sample]:
     for _ in range(jobs):
         deployment.submit(urls)
     samples: list[Sample] = []
-    deadline = time.monotonic() + seconds
-    ended = 0
-    while ended < jobs and time.monotonic() < deadline:
-        time.sleep(_LOOK_SECONDS)
-        deployment.service.keep_alive()
-        ended = ended_jobs(store) - 1
-        samples.append(look(deployment, ended))
-        print(f"\r{ended} of {jobs} jobs", end="", flush=True)
-    print()
+    begun = time.monotonic()
+    ended = told = 0
+    with suppress(KeyboardInterrupt):  # What was seen by then is said all the same.
+        while ended < jobs and time.monotonic() < begun + seconds:
+            time.sleep(_LOOK_SECONDS)
+            deployment.service.keep_alive()
+            ended = ended_jobs(store) - 1
+            samples.append(look(deployment, ended))
+            if ended >= told + _TELL_JOBS:
+                told = ended
+                total = sum(samples[-1].megabytes.values())
+                print(f"{time.monotonic() - begun:5.0f} s: {ended} of {jobs} jobs, {total:.0f} MB in all", flush=True)
     return samples
 
 
