@@ -173,12 +173,19 @@ def stages_running(*node_types: str) -> Callable[[dict[str, Any]], bool]:
     return running
 
 
+class WithoutFlower(LocalService):
+    """One process less where nobody looks at it."""
+
+    def _servers(self) -> list[Child]:
+        return [child for child in super()._servers() if child.name != "flower"]
+
+
 @contextmanager
 def deployed(
     folder: Path,
     *,
     script: Mapping[str, Any] | None = None,
-    make_service: Callable[[Settings], LocalService] = LocalService,
+    make_service: Callable[[Settings], LocalService] = WithoutFlower,
     **settings: Any,
 ) -> Iterator[Deployment]:
     """A running deployment below `folder`; afterwards none of its processes is left.
