@@ -25,7 +25,7 @@ SIZE = (800, 600)
 
 _SAMPLES = 2
 _MOST_CAMERAS = 60
-_FRAME_CAMERAS = 5
+_FRAME_CAMERAS = 3
 _MOST_FACES = 20_000
 _PROBE = 240
 _MARGIN = 0.06
@@ -69,7 +69,7 @@ def render_preview(
     mesh = replace(mesh, vertices=mesh.vertices @ _frame_of(mesh, cameras).T)
     view = _framed(mesh, _best_camera(mesh, cameras), (size[1] * _SAMPLES, size[0] * _SAMPLES))
     picture = _shade(mesh, materials, textures, view)
-    averaged = picture.reshape(size[1], _SAMPLES, size[0], _SAMPLES, 3).mean(axis=(1, 3))
+    averaged = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     return np.asarray(np.clip(averaged + 0.5, 0, 255), np.uint8)
 
 
@@ -88,7 +88,7 @@ def _outside_seen(mesh: TexturedMesh, camera: RegisteredCamera, frame: NDArray[n
     vertex_pixels, vertex_depth = probe.project(mesh.vertices @ frame.T)
     pixels = vertex_pixels[mesh.faces]
     face = rasterise(pixels, vertex_depth[mesh.faces], probe.shape)[0]
-    inside = _shows_inside(pixels)[face[face != NONE]]
+    inside = _shows_inside(pixels[face[face != NONE]])
     # Which side is the outer one depends on the winding, which some programs turn round for all faces alike.
     return float(abs(len(inside) - 2 * inside.sum()))
 
@@ -144,10 +144,11 @@ def _framed(mesh: TexturedMesh, camera: RegisteredCamera, shape: tuple[int, int]
 def _shade(mesh: TexturedMesh, materials: Mapping[str, Material], textures: Path, view: _View) -> NDArray[np.float32]:
     """(height, width, 3) colours of what the view sees, on the background."""
     vertex_pixels, vertex_depth = view.project(mesh.vertices)
-    pixels, depth = vertex_pixels[mesh.faces], vertex_depth[mesh.faces]
-    face, _ = rasterise(pixels, depth, view.shape)
-    picture = _background(view.shape)
+    face, _ = rasterise(vertex_pixels[mesh.faces], vertex_depth[mesh.faces], view.shape)
     covered = face != NONE
+    mesh, face = _only_seen(mesh, face, covered)
+    pixels, depth = vertex_pixels[mesh.faces], vertex_depth[mesh.faces]
+    picture = _background(view.shape)
     of_pixel = np.where(covered, mesh.face_material[face], NONE)
     for number, name in enumerate(mesh.materials):
         mask = of_pixel == number
@@ -169,6 +170,18 @@ def _shade(mesh: TexturedMesh, materials: Mapping[str, Material], textures: Path
         inside = covered & ~inside
     picture[inside] = 0.15 * picture[inside] + 0.85 * 0.75 * _UNTEXTURED
     return picture
+
+
+def _only_seen(
+    mesh: TexturedMesh, face: NDArray[np.int32], covered: NDArray[np.bool_]
+) -> tuple[TexturedMesh, NDArray[np.int32]]:
+    """The mesh with the faces of this map alone, which are a small part of them, and the map of their new numbers."""
+    seen = np.zeros(len(mesh.faces), bool)
+    seen[face[covered]] = True
+    renumbered = np.full_like(face, NONE)
+    renumbered[covered] = (np.cumsum(seen) - 1)[face[covered]]
+    few = replace(mesh, faces=mesh.faces[seen], face_uvs=mesh.face_uvs[seen], face_material=mesh.face_material[seen])
+    return few, renumbered
 
 
 def _shows_inside(pixels: NDArray[np.float64]) -> NDArray[np.bool_]:

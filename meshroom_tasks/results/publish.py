@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ MESH, MATERIALS, GLB, PREVIEW, REPORT, CAMERAS = (
     "report.json",
     "cameras.sfm",
 )
+_THREADS = 4
 _MEDIA_TYPES = {
     **MEDIA_TYPES,
     ".obj": "model/obj",
@@ -79,23 +81,27 @@ def publish(inputs: ResultInputs, folder: Path, storage: Storage, *, progress: P
     The report, the picture and the cameras are always there; OBJ with its textures and GLB as `outputs` asks.
     """
     texturing = _folder_of(inputs, "Texturing")
-    mesh = read_obj(texturing / MESH)
-    materials = read_mtl(texturing / MATERIALS)
     poses = _folder_of(inputs, "StructureFromMotion") / CAMERAS
-    cameras = read_cameras(poses)
     folder.mkdir(parents=True, exist_ok=True)
 
-    paths = _obj_files(texturing, materials) if "obj" in inputs.outputs else []
-    if "glb" in inputs.outputs:
-        write_glb(mesh, materials, texturing, folder / GLB)
-        paths.append(folder / GLB)
-    cv2.imwrite(str(folder / PREVIEW), _preview(mesh, materials, texturing, cameras))
-    document = _report(inputs, mesh, _textures(mesh, materials, texturing))
-    (folder / REPORT).write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    def store(path: Path) -> ResultFile:
+        return _store(inputs.job_id, path, storage, progress)
 
-    paths += [folder / PREVIEW, folder / REPORT, poses]
-    files = tuple(_store(inputs.job_id, path, storage, progress) for path in paths)
-    return Published(files, _quality(document))
+    # Side by side: the decoders, the compiled kernels and the store all leave the interpreter to others.
+    with ThreadPoolExecutor(_THREADS) as threads:
+        drawing = threads.submit(_load_preview)
+        mesh = read_obj(texturing / MESH)
+        materials = read_mtl(texturing / MATERIALS)
+        cameras = read_cameras(poses)
+        picture = threads.submit(_draw, drawing, mesh, materials, texturing, cameras, folder / PREVIEW)
+        files = [threads.submit(store, path) for path in _obj_files(inputs.outputs, texturing, materials)]
+        if "glb" in inputs.outputs:
+            write_glb(mesh, materials, texturing, folder / GLB)
+            files.append(threads.submit(store, folder / GLB))
+        document = _report(inputs, mesh, _textures(mesh, materials, texturing))
+        (folder / REPORT).write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        files += [threads.submit(store, path) for path in (picture.result(), folder / REPORT, poses)]
+    return Published(tuple(file.result() for file in files), _quality(document))
 
 
 def result_key(job_id: str, name: str) -> str:
@@ -110,8 +116,10 @@ def _folder_of(inputs: ResultInputs, node_type: str) -> Path:
     raise HandoffIncomplete(f"the pipeline has no finished {node_type} stage to take results from", node_type=node_type)
 
 
-def _obj_files(texturing: Path, materials: Mapping[str, Material]) -> list[Path]:
-    """The mesh, its materials and every file that they use."""
+def _obj_files(outputs: Sequence[str], texturing: Path, materials: Mapping[str, Material]) -> list[Path]:
+    """The mesh, its materials and every file that they use, if the OBJ is asked for."""
+    if "obj" not in outputs:
+        return []
     used = dict.fromkeys(file for material in materials.values() for file in material.files)
     paths = [texturing / name for name in (MESH, *((MATERIALS, *used) if materials else ()))]
     for path in paths:
@@ -129,13 +137,23 @@ def _textures(mesh: TexturedMesh, materials: Mapping[str, Material], texturing: 
     return textures
 
 
-def _preview(
-    mesh: TexturedMesh, materials: Mapping[str, Material], texturing: Path, cameras: Sequence[RegisteredCamera]
-) -> NDArray[np.uint8]:
+def _load_preview() -> Callable[..., NDArray[np.uint8]]:
     # Here, since it loads numba, of which a worker that computes stages has no use: nearly a second and 115 MB.
     from meshroom_tasks.results.preview import render_preview
 
-    return render_preview(mesh, materials, texturing, cameras)
+    return render_preview
+
+
+def _draw(
+    drawing: Future[Callable[..., NDArray[np.uint8]]],
+    mesh: TexturedMesh,
+    materials: Mapping[str, Material],
+    texturing: Path,
+    cameras: Sequence[RegisteredCamera],
+    target: Path,
+) -> Path:
+    cv2.imwrite(str(target), drawing.result()(mesh, materials, texturing, cameras))
+    return target
 
 
 def _report(inputs: ResultInputs, mesh: TexturedMesh, textures: list[dict[str, Any]]) -> dict[str, Any]:
