@@ -12,7 +12,7 @@ import json
 import os
 import tempfile
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -37,6 +37,9 @@ _KEPT_LINES = 2000
 _KEPT_TELLING = 200
 _KEPT_HASHES = 200_000
 
+_identities: dict[Hashable, str] = {}
+"""What was found out of engines so far: the processes of a worker's pool have it from the worker's preflight."""
+
 
 class Engine:
     """An engine, given by its two commands.
@@ -59,22 +62,22 @@ class Engine:
         self._version = version
         self._added = dict(environment or {})
         self._threads = threads
-        self._identity = ""
 
     def identity(self) -> str:
         """A folder-safe name with the version, as `cpu-engine-0.1.0`: as set, else as the engine says, else by content.
 
-        Asked once. Raises EngineNotFound.
+        Asked once, and by no process whose parent has asked. Raises EngineNotFound.
         """
-        if not self._identity:
+        asked = (self._batch, self._version, *sorted(self._added.items()))
+        if asked not in _identities:
             identity.executable(self._batch)
-            self._identity = (
+            _identities[asked] = (
                 (identity.folder_safe(self._version) if self._version else None)
                 or identity.from_version(self._said_version())
                 or identity.from_release(self._saved_release())
                 or identity.from_content(self._batch)
             )
-        return self._identity
+        return _identities[asked]
 
     def release(self) -> str:
         """What says which release of Meshroom the engine speaks (see releases.py)."""
