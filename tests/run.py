@@ -14,6 +14,9 @@ import pytest
 MOST = 10
 """Failures that may come from a busy machine. With more of them, something is broken."""
 
+_ANY_MARK = ("-m", "")
+"""The tests are named: those that are left out unless they are asked for have been asked for."""
+
 
 class Ledger:
     """A plugin for the process that reports: what became of each test, and what went wrong outside of them."""
@@ -51,7 +54,7 @@ def run(arguments: Sequence[str]) -> int:
         return _ended(code, reason)
     _say(f"{len(first.failed)} failed beside others. Each again, alone:")
     alone = Ledger()
-    code = pytest.main([*first.failed], plugins=[alone])
+    code = pytest.main([*_ANY_MARK, *first.failed], plugins=[alone])
     if code == pytest.ExitCode.OK and alone.passed == set(first.failed):
         _say(*(f"passed only when alone: {test}" for test in first.failed))
         return 0

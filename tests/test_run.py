@@ -63,8 +63,18 @@ def pytest_runtest_protocol():
 """
 
 
+LEFT_OUT_BY_DEFAULT = """
+import os, pytest
+@pytest.mark.special
+def test_that_is_asked_for():
+    assert "PYTEST_XDIST_WORKER" not in os.environ
+"""
+
+
 def run(folder: Path, *more: str, **files: str) -> tuple[int, str]:
-    (folder / "pytest.ini").write_text("[pytest]\naddopts = -p xdist -p no:cacheprovider\n")
+    (folder / "pytest.ini").write_text(
+        "[pytest]\naddopts = -p xdist -p no:cacheprovider -m 'not special'\nmarkers = special\n"
+    )
     for name, text in files.items():
         (folder / f"{name}.py").write_text(text)
     # Tests that run in the background of a shell ignore SIGINT, and what they start would too.
@@ -130,3 +140,9 @@ def test_wrong_arguments_are_a_failure(tmp_path: Path) -> None:
     code, told = run(tmp_path, "--no-such-option", test_a=GOOD)
     assert code == 4
     assert "Nothing is run again: pytest ended with 4." in told
+
+
+def test_what_was_left_out_unless_asked_for_has_its_second_run(tmp_path: Path) -> None:
+    code, told = run(tmp_path, "-m", "special", test_a=LEFT_OUT_BY_DEFAULT)
+    assert code == 0
+    assert "passed only when alone: test_a.py::test_that_is_asked_for" in told
