@@ -30,9 +30,9 @@ import psutil
 import requests
 import sqlalchemy as sa
 
-from demo.ports import free_port
 from meshroom_tasks.jobs import tables
 from meshroom_tasks.jobs.store import open_store
+from meshroom_tasks.ports import free_port
 from meshroom_tasks.settings import PROJECT, Settings, load_settings
 
 KEY = "a-key-for-benchmarks-1234567890"

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from demo.client import Client
-from demo.ports import free_port
 from demo.servers import CallbackReceiver, photo_server
 from meshroom_tasks.local_service import LocalService
+from meshroom_tasks.ports import free_port
 from meshroom_tasks.settings import Settings, load_settings
 
 

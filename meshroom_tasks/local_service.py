@@ -148,6 +148,13 @@ class LocalService:
         return Child(name, command, {**common, **(environment or {})}, log=self._logs / f"{name}.log", before=before)
 
 
+class HeadlessService(LocalService):
+    """Without Flower: for whoever waits for a job and looks at nothing else."""
+
+    def _servers(self) -> list[Child]:
+        return [child for child in super()._servers() if child.name != "flower"]
+
+
 def _kept_key(path: Path) -> str:
     """The API key of this data folder, made on first use, readable by its owner only."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ from PIL import Image
 from demo.stand import Stand, stand
 from meshroom_tasks.child_processes import Child
 from meshroom_tasks.jobs.store import JobStore, open_store
-from meshroom_tasks.local_service import LocalService
+from meshroom_tasks.local_service import HeadlessService, LocalService
 from meshroom_tasks.settings import Settings
 
 from . import scripted_engine
@@ -173,19 +173,12 @@ def stages_running(*node_types: str) -> Callable[[dict[str, Any]], bool]:
     return running
 
 
-class WithoutFlower(LocalService):
-    """One process less where nobody looks at it."""
-
-    def _servers(self) -> list[Child]:
-        return [child for child in super()._servers() if child.name != "flower"]
-
-
 @contextmanager
 def deployed(
     folder: Path,
     *,
     script: Mapping[str, Any] | None = None,
-    make_service: Callable[[Settings], LocalService] = WithoutFlower,
+    make_service: Callable[[Settings], LocalService] = HeadlessService,
     **settings: Any,
 ) -> Iterator[Deployment]:
     """A running deployment below `folder`; afterwards none of its processes is left.

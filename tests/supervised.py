@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from demo.ports import free_port
+from meshroom_tasks.ports import free_port
 from meshroom_tasks.settings import PROJECT
 from tests.servers import tied
 from tests.waiting import LONG, eventually

@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from demo.ports import free_port
 from meshroom_tasks.callbacks import post, sign
 from meshroom_tasks.egress import Egress, guarded_session
+from meshroom_tasks.ports import free_port
 from meshroom_tasks.settings import PROJECT
 from tests.servers import npm
 from tests.waiting import LONG, eventually

@@ -8,9 +8,9 @@ from functools import partial
 import pytest
 from standardwebhooks import Webhook
 
-from demo.ports import free_port
 from meshroom_tasks.callbacks import Outcome, next_attempt, post, sign
 from meshroom_tasks.egress import Egress, guarded_session, parse_retry_after
+from meshroom_tasks.ports import free_port
 from tests.loopback import Exchange, Handler, Site, serving
 
 BODY = json.dumps({"job_id": "j1", "status": "completed", "metadata": {"ü": [1, None]}}, ensure_ascii=False).encode()

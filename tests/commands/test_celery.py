@@ -50,13 +50,12 @@ def test_every_entry_point_is_a_command_of_its_name_with_help(name: str) -> None
     assert command.help
 
 
-@pytest.mark.parametrize("program", [CELERY, MODULE], ids=["celery", "python -m"])
-def test_a_job_is_cancelled_from_the_shell(installed: dict[str, str], tmp_path: Path, program: tuple[str, ...]) -> None:
+def test_a_job_is_cancelled_from_the_shell(installed: dict[str, str], tmp_path: Path) -> None:
     job_id = open_store(load_settings(data_dir=tmp_path / "data")).submit(new_job())
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*program, *arguments], env=installed, cwd=tmp_path, capture_output=True, text=True, timeout=300
+            [*CELERY, *arguments], env=installed, cwd=tmp_path, capture_output=True, text=True, timeout=300
         )
 
     assert json.loads(run("cancel", job_id, "--json").stdout) == {"changed": {job_id: "cancelled"}, "refused": {}}
@@ -69,3 +68,15 @@ def test_a_job_is_cancelled_from_the_shell(installed: dict[str, str], tmp_path: 
     assert set(PLUGINS) <= {line.split()[0] for line in run("--help").stdout.splitlines() if line.strip()}
     letters = run("dead-letters")
     assert (letters.returncode, "embedded broker" in letters.stderr) == (1, True)
+
+
+def test_the_module_has_the_clients_commands_and_all_of_those(installed: dict[str, str], tmp_path: Path) -> None:
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*MODULE, *arguments], env=installed, cwd=tmp_path, capture_output=True, text=True, timeout=300
+        )
+
+    told = {line.split()[0] for line in run("--help").stdout.splitlines() if line.strip()}
+    assert {*PLUGINS, "submit", "watch", "download", "reconstruct"} <= told
+    assert "embedded broker" in run("dead-letters").stderr
+    assert "set X_API_KEY" in run("jobs").stderr, "the client's, which asks over HTTP"

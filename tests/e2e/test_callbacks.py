@@ -13,9 +13,9 @@ import pytest
 import requests
 from standardwebhooks import Webhook
 
-from demo.ports import free_port
 from demo.servers import CallbackReceiver
 from meshroom_tasks.jobs.records import OPTIONAL_EVENTS
+from meshroom_tasks.ports import free_port
 from tests.deployment import Deployment, deployed
 from tests.loopback import Exchange, Site, serving
 from tests.waiting import LONG, eventually

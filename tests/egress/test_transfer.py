@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 import requests
 
-from demo.ports import free_port
 from meshroom_tasks.egress import BodyTooLargeError, Deadline, Egress, TransferError, guarded_session, stream
+from meshroom_tasks.ports import free_port
 from tests.loopback import Exchange, Site
 
 

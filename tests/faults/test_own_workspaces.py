@@ -257,9 +257,11 @@ def kill_engine(shards: Shards, random: Random) -> str:
         held = [shards.tries(worker) for worker in shards.machines.stage_workers]
         first = {chunk for tries in held for chunk, count in tries.items() if count == 1}
         alive = {process.pid: process for process in shards.deployment.stage_processes()}
-        runs = [run for run in shards.deployment.ledger() if run.ended is None and run.pid in alive]
-        runs = [run for run in runs if (run.node, run.chunk) in first]
+        running = [run for run in shards.deployment.ledger() if run.ended is None and run.pid in alive]
+        runs = [run for run in running if (run.node, run.chunk) in first]
         if not runs:
+            # Those that wait at the gate may be all that keeps the next ones from their turn.
+            (shards.deployment.open_gate if running else shards.deployment.close_gate)()
             return ""
         run = random.choice(runs)
         kill_now(alive[run.pid])

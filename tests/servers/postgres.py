@@ -21,7 +21,7 @@ import psutil
 import psycopg
 import pytest
 
-from demo.ports import free_port
+from meshroom_tasks.ports import free_port
 from tests.servers import apt, tied
 
 _PACKAGE = "postgresql"

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 from kombu import Connection
 
-from demo.ports import free_port
 from meshroom_tasks import topology
+from meshroom_tasks.ports import free_port
 from meshroom_tasks.settings import PROJECT
 from tests.servers import apt, tied
 

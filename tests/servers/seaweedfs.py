@@ -20,7 +20,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from demo.ports import free_port
+from meshroom_tasks.ports import free_port
 from meshroom_tasks.storage.identities import identities
 from tests.servers import tied
 from tests.waiting import freeze

@@ -15,7 +15,7 @@ from typing import Any
 
 import requests
 
-from demo.ports import free_port
+from meshroom_tasks.ports import free_port
 from meshroom_tasks.settings import PROJECT, Settings, load_settings
 from tests.servers import tied
 from tests.waiting import LONG, eventually

@@ -19,9 +19,9 @@ import psutil
 import psycopg
 from kombu import Connection
 
-from demo.ports import free_port
 from demo.servers import photo_server
 from meshroom_tasks import topology
+from meshroom_tasks.ports import free_port
 from meshroom_tasks.settings import Settings, load_settings
 from tests import scripted_engine
 from tests.deployment import write_photos

@@ -1,0 +1,1 @@
+"""The terminal client: `python -m meshroom_tasks submit PHOTOS...` and its like, over HTTP."""
