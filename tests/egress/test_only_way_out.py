@@ -28,6 +28,8 @@ IMPORTS = {
     "meshroom_tasks/engine/guard/__main__.py": {"socket"},
     "meshroom_tasks/cpu_engine/status.py": {"socket"},  # The name of the machine.
     "meshroom_tasks/worker.py": {"socket"},
+    "meshroom_tasks/ports.py": {"socket"},  # It listens for a moment.
+    "meshroom_tasks/client/connection.py": {"requests"},  # A program of clients: it calls the service alone.
     "web/event_stream.py": {"socket"},  # Those of clients, here and below.
     "web/gunicorn_worker.py": {"socket"},
     "web/slow_clients.py": {"socket"},
@@ -66,10 +68,13 @@ def test_nobody_makes_a_session_or_a_request_of_requests() -> None:
     harmless = {"socket.gethostname", "socket.socketpair", "socket.fromfd", "socket.inet_aton", "socket.gaierror"}
     harmless |= {"socket.send_fds", "socket.recv_fds"}
     assert [call for call in made if call[1] not in harmless] == [
+        ("meshroom_tasks/client/connection.py", "requests.Session"),
         ("meshroom_tasks/egress/addresses.py", "requests.Request"),  # It is never sent.
         ("meshroom_tasks/egress/session.py", "socket.getaddrinfo"),
         ("meshroom_tasks/egress/session.py", "socket.socket"),
         ("meshroom_tasks/engine/guard/__main__.py", "socket.socket"),  # From a descriptor.
+        ("meshroom_tasks/ports.py", "socket.socket"),
+        ("meshroom_tasks/ports.py", "socket.socket"),
     ]
 
 
