@@ -58,7 +58,7 @@ def load_times(browser: Browser, url: str, times: int) -> list[tuple[float, floa
     for _ in range(times):
         with fresh_page(browser) as page:
             page.goto(url, wait_until="load")
-            page.wait_for_function("performance.getEntriesByType('navigation')[0].loadEventEnd > 0")
+            page.wait_for_function("() => performance.getEntriesByType('navigation')[0].loadEventEnd > 0")
             loaded, answered = page.evaluate(_LOAD)
             found.append((loaded, answered))
     return found
@@ -98,7 +98,7 @@ def log(browser: Browser, deployment: Deployment, lines: int, seconds: int) -> N
         page.goto(f"{deployment.service.url}/jobs/{job_id}")
         still = page.evaluate(_FRAMES, 5)
         page.locator("#log-of-Meshing_1").click()
-        page.wait_for_function("document.querySelectorAll('.log-view span').length > 5")
+        page.wait_for_function("() => document.querySelectorAll('.log-view span').length > 5")
         found = page.evaluate(_FRAMES, seconds)
     deployment.open_gate()
     print(f"{lines} lines a second for {seconds} s: {found['shown']} shown, {found['frames']:.0f} frames a second,")

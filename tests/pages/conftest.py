@@ -10,12 +10,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from meshroom_tasks.settings import PROJECT
 from tests.deployment import Deployment, deployed
 from tests.servers import apt
 from tests.waiting import LONG
+
+expect.set_options(timeout=LONG * 1000)
 
 SHOTS = PROJECT / "build" / "screenshots"
 WIDE, NARROW = (1400, 900), (390, 844)

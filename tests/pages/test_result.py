@@ -1,0 +1,102 @@
+"""A model that the CPU engine made of a known object, turned in the browser."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from demo.scene import model, photograph, shots, write_photo
+from demo.stand import Stand, stand
+from tests.pages.conftest import NARROW, WIDE, Visitor, fits, shoot
+from tests.waiting import LONG
+
+TIMEOUT = LONG * 1000
+_PHOTOS = 8
+_SETTINGS = {"Texturing": {"textureSide": 1024}}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stand, str]]:
+    """A running service with one finished job."""
+    folder = tmp_path_factory.mktemp("result")
+    photos = folder / "photos"
+    photos.mkdir()
+    scene, random = model(), np.random.default_rng(1)
+    names = [f"jar-{index:02d}.jpg" for index in range(_PHOTOS)]
+    for name, shot in zip(names, shots(), strict=False):
+        write_photo(photos / name, photograph(scene, shot, random))
+    with stand(folder / "data", photos, cpu_workers=1) as running:
+        running.service.start()
+        assert running.service.wait_until_ready()
+        urls = [running.url_of(name) for name in names]
+        more = {"pipeline": "draft", "settings": _SETTINGS, "metadata": {"name": "Malachite jar"}}
+        job_id = running.client.submit(urls, running.receiver.url, **more)
+        *_, job = running.client.follow(job_id)
+        assert job["status"] == "completed", job
+        yield running, job_id
+
+
+@pytest.fixture
+def visitor(browser: Browser, made: tuple[Stand, str]) -> Visitor:
+    return Visitor(browser, made[0].service.url)
+
+
+def test_the_model_is_turned_and_downloaded(made: tuple[Stand, str], visitor: Visitor, tmp_path: Path) -> None:
+    with visitor.page() as page:
+        page.goto(f"/jobs/{made[1]}")
+        expect(page.locator("#viewer > .poster")).to_have_js_property("complete", True)
+        _wait_for_model(page)
+        shoot(page, "result", full=False)
+        before = _orbit(page)
+        _drag(page)
+        page.wait_for_function(_TURNED, arg=before)
+        with page.expect_download() as download:
+            page.get_by_role("link", name=re.compile("^GLB")).click()
+        download.value.save_as(tmp_path / "model.glb")
+    assert (tmp_path / "model.glb").read_bytes()[:4] == b"glTF"
+
+
+@pytest.mark.parametrize("look", [(WIDE, "dark"), (NARROW, "light")])
+def test_the_cameras_around_it(made: tuple[Stand, str], visitor: Visitor, look: tuple[tuple[int, int], str]) -> None:
+    with visitor.page(*look) as page:
+        page.goto(f"/jobs/{made[1]}")
+        _wait_for_model(page)
+        page.get_by_role("button", name="Cameras").click()
+        expect(page.locator(".viewer-note")).to_contain_text(re.compile(r"^\d cameras around [\d,]+ sparse points"))
+        canvas = page.locator("canvas.cloud")
+        canvas.press("ArrowLeft")
+        page.wait_for_function(_DRAWN)
+        shoot(page, "cameras")
+        assert fits(page)
+        page.get_by_role("button", name="Model", exact=True).click()
+        expect(canvas).to_be_hidden()
+        page.get_by_role("button", name="Full screen").click()
+        page.wait_for_function("() => document.fullscreenElement !== null")
+
+
+_TURNED = "before => Math.abs(document.querySelector('model-viewer').getCameraOrbit().theta - before) > 0.1"
+_DRAWN = "() => document.querySelector('canvas.cloud').width > 0"
+
+
+def _wait_for_model(page: Page) -> None:
+    expect(page.locator("[data-viewer][data-ready]")).to_be_attached(timeout=TIMEOUT)
+
+
+def _drag(page: Page) -> None:
+    """Across the middle of the model, as with a mouse."""
+    box = page.locator("model-viewer").bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 180, y, steps=6)
+    page.mouse.up()
+
+
+def _orbit(page: Page) -> float:
+    return float(page.evaluate("document.querySelector('model-viewer').getCameraOrbit().theta"))
