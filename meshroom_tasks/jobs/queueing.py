@@ -18,6 +18,8 @@ from meshroom_tasks.jobs import tables
 from meshroom_tasks.jobs.base import Row
 
 HIGHEST_PRIORITY = 9
+SINGLE_STEP_QUEUES = frozenset({"ingest"})
+"""Where no job has more than one step at a time that is ready or running."""
 _POSITIONS: Mapping[str, int] = {"ingest": 0, "plan": 1, "results": 1_000_000}
 _FIRST_STAGE = 2
 

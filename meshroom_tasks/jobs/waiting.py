@@ -5,6 +5,7 @@ Not a failure: it costs no attempt, and the reason is shown with the chunk until
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -46,14 +47,14 @@ class Waiting(Avoidance):
         asked = {row.worker: row.until for row in rows}
         return None if set(self._live_consumers(connection, step.queue)) - set(asked) else min(asked.values())
 
-    def _waits(self, connection: sa.Connection, job_id: str) -> dict[str, str]:
+    def _waits(self, connection: sa.Connection, job_ids: Collection[str]) -> dict[str, str]:
         """By step: on whose disks it waits for room, and why. Waits that nobody renewed are over."""
         wait, step = tables.disk_wait.c, tables.step.c
         since = self._now(connection) - self.timing.longest_hint
         rows = connection.execute(
             sa.select(wait.step_id, wait.worker, wait.reason)
             .join(tables.step, step.id == wait.step_id)
-            .where(step.job_id == job_id, step.state == "ready", wait.until > since)
+            .where(step.job_id.in_(job_ids), step.state == "ready", wait.until > since)
             .order_by(wait.worker)
         )
         found: dict[str, list[str]] = {}

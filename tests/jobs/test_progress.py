@@ -9,8 +9,8 @@ import pytest
 from meshroom_tasks.errors import EngineError, GpuMemory
 from meshroom_tasks.jobs.progress import PARTS, Task, job_progress
 from meshroom_tasks.jobs.records import Adjustment, Entry, Relief, StepState, Work
+from meshroom_tasks.jobs.stage_views import stage_state
 from meshroom_tasks.jobs.store import JobStore
-from meshroom_tasks.jobs.views import stage_state
 
 from .conftest import GRAPH, RESULTS, Clock, claim_kind, entry_for, run_to_plan
 
