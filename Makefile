@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo up test test-containers test-faults lint types imports unit lock clean
+.PHONY: demo up test test-containers test-faults test-pages lint types imports unit lock clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m demo
@@ -32,6 +32,10 @@ imports: $(VENV)/.installed-dev
 # What fails beside others is run again, alone; "passed only when alone" at the end tells of it.
 unit: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.run -n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+
+# The pages in Chromium, which is installed as root on Debian, else the tests say that they skip.
+test-pages: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.run -m browser -n 2 --dist loadfile --max-worker-restart 0 tests/pages
 
 # The compose stack, built and started and killed. Needs a Docker engine with Compose; says so where there is none.
 test-containers: $(VENV)/.installed-dev

@@ -11,6 +11,8 @@ from tests.deployment import Deployment, stages_running
 from tests.pages.conftest import NARROW, WIDE, Visitor, fits, shoot
 from tests.waiting import LONG
 
+pytestmark = pytest.mark.browser
+
 TIMEOUT = LONG * 1000
 CHUNKS = {"block_sizes": {"DepthMap": 2, "FeatureExtraction": 2}}
 
@@ -102,7 +104,7 @@ def test_a_callback_is_delivered_again(service: Deployment, visitor: Visitor) ->
     service.callback(job_id)
 
 
-@pytest.mark.parametrize("lines", [100_000])
+@pytest.mark.parametrize("lines", [30_000])
 def test_a_log_of_many_lines_stays_light(service: Deployment, visitor: Visitor, lines: int) -> None:
     written = {"node_type": "Meshing", "lines": [f"line {number}" for number in range(lines)]}
     service.script({"stages": [{**written, "until": str(service.gate)}]})

@@ -12,6 +12,8 @@ from tests.deployment import Deployment, deployed
 from tests.pages.conftest import NARROW, WIDE, Visitor, fits, shoot
 from tests.waiting import LONG
 
+pytestmark = pytest.mark.browser
+
 TIMEOUT = LONG * 1000
 KEY = "a-key-for-the-pages-1234567890"
 LOOKS = [(WIDE, "light"), (WIDE, "dark"), (NARROW, "light"), (NARROW, "dark")]

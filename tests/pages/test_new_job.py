@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.deployment import Deployment, write_photos
 from tests.pages.conftest import NARROW, Visitor, drop, fits, shoot
 from tests.waiting import LONG
+
+pytestmark = pytest.mark.browser
 
 TIMEOUT = LONG * 1000
 

@@ -15,6 +15,8 @@ from demo.stand import Stand, stand
 from tests.pages.conftest import NARROW, WIDE, Visitor, fits, shoot
 from tests.waiting import LONG
 
+pytestmark = pytest.mark.browser
+
 TIMEOUT = LONG * 1000
 _PHOTOS = 8
 _SETTINGS = {"Texturing": {"textureSide": 1024}}
