@@ -21,6 +21,7 @@ from meshroom_tasks.storage.identities import WEB_REMOVES, WEB_WRITES
 from web.announcing import Announcer
 from web.downloads import Sending
 from web.event_stream import Streams
+from web.readiness import Checkups
 from web.receiving import Receiving
 from web.recent import Recent
 from web.slots import Slots
@@ -54,6 +55,7 @@ class Services:
     reading: Slots = field(default_factory=lambda: Slots(MOST_BODIES, MOST_BODIES_OF_ONE))
     sending: Sending = field(default_factory=lambda: Sending(MOST_DOWNLOADS, MOST_DOWNLOADS_OF_ONE))
     recent: Recent = field(default_factory=Recent)
+    checkups: Checkups = field(default_factory=Checkups)
 
     @property
     def pipelines(self) -> Pipelines:

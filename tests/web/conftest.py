@@ -21,6 +21,7 @@ from meshroom_tasks.pipeline_folders import PipelineShelf
 from meshroom_tasks.settings import Settings, load_settings
 from meshroom_tasks.storage import open_storage
 from web.app import create_app
+from web.readiness import Checkups
 from web.recent import Recent
 from web.services import Services, web_storage
 
@@ -49,6 +50,7 @@ class Site:
             lambda: self.announced.append(None),
             self._check_broker,
             recent=Recent(clock=itertools.count(step=1000).__next__),  # Nothing is remembered.
+            checkups=Checkups(clock=itertools.count(step=1000).__next__),
         )
         self.app = create_app(self.settings, self.parts)
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from apiflask import APIBlueprint
 from flask import Response
 
 from meshroom_tasks import topology
 from meshroom_tasks.jobs.workers import WorkerView, without_worker
-from meshroom_tasks.logs import logger
 from web.auth import is_admin
 from web.problems import problem
+from web.readiness import OK, look
 from web.schemas.responses import Health, Readiness, RefusingWorker
 from web.services import services
 
 blueprint = APIBlueprint("health", __name__, tag="Health")
 
-_log = logger(__name__)
+_BROKER_SECONDS = 2.0
+_STORAGE_SECONDS = 10.0
+"""How long an outcome stands. That of the storage costs a write: nothing less finds a full disk or a lost right."""
 
 
 @blueprint.get("/healthz")
@@ -39,17 +39,18 @@ def readyz() -> Readiness | Response:
 
     Asks the database, the broker and the object storage, and whether every queue has a worker. While the process
     drains, and where one of them is missing, 503 with the reason. Says too which workers refuse to take tasks. Jobs are
-    taken all the same as long as the database is there: nothing is lost, but nothing goes on either.
+    taken all the same as long as the database is there: nothing is lost, but nothing goes on either. What was found of
+    the broker stands for 2 seconds, of the storage for 10 while it is there.
     """
     parts = services()
     if parts.streams.closing:
         return problem(503, "not_ready", "this process is stopping; others answer")
     checks = {
-        "database": _outcome("database", parts.store.ping),
-        "broker": _outcome("broker", parts.check_broker),
-        "storage": _outcome("storage", parts.storage.check),
+        "database": look("database", parts.store.ping),
+        "broker": parts.checkups.outcome("broker", parts.check_broker, _BROKER_SECONDS),
+        "storage": parts.checkups.outcome("storage", parts.storage.check, _STORAGE_SECONDS),
     }
-    missing = [part for part, outcome in checks.items() if outcome != "ok"]
+    missing = [part for part, outcome in checks.items() if outcome != OK]
     if missing:
         return problem(503, "not_ready", f"cannot be reached right now: {', '.join(missing)}", checks=checks)
     workers, told = parts.store.workers(), is_admin()
@@ -74,12 +75,3 @@ def readyz() -> Readiness | Response:
 def _refusing(view: WorkerView, *, told: bool) -> RefusingWorker:
     """A reason may name folders and drivers of the machine: not for everybody."""
     return RefusingWorker(name=view.name, reason=view.refusal if told else None)
-
-
-def _outcome(part: str, check: Callable[[], None]) -> str:
-    try:
-        check()
-    except Exception as error:  # Whatever it is, the part is not usable, and the others are to be asked all the same.
-        _log.warning("not ready", part=part, exc_info=error)
-        return "unavailable"
-    return "ok"

@@ -15,6 +15,8 @@ _MOST_BYTES = 48_000_000
 _MOST_PIXELS = 60_000_000
 """Of pictures that cannot be opened at a smaller size, as JPEG can: they are decoded as a whole."""
 _AT_A_TIME = 2
+_FORMATS = ("JPEG", "PNG", "TIFF", "WEBP")
+"""Those of photos and results; whatever else the bytes say that they are, no other decoder sees them."""
 
 
 class Thumbnails:
@@ -41,7 +43,7 @@ class Thumbnails:
 
     def _make(self, data: bytes) -> bytes | None:
         try:
-            with warnings.catch_warnings(), Image.open(io.BytesIO(data)) as picture:
+            with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
                 picture.draft("RGB", (self._side, self._side))
                 if picture.width * picture.height > _MOST_PIXELS:
@@ -49,7 +51,7 @@ class Thumbnails:
                 upright = ImageOps.exif_transpose(picture)
                 upright.thumbnail((self._side, self._side))
                 made = io.BytesIO()
-                _flat(upright).save(made, "JPEG", quality=82)
+                _flat(upright).save(made, "JPEG", quality=82, comment=b"")  # Else that of the original.
                 return made.getvalue()
         except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError):
             return None
