@@ -42,6 +42,9 @@ NOT_BEGUN: Mapping[str, Any] = {
 """The columns of a step that is back where it was before it began."""
 
 
+_INSERT_HINT = sa.insert(tables.outbox)
+
+
 def new_token() -> str:
     return uuid.uuid4().hex
 
@@ -130,30 +133,16 @@ class StoreBase:
     def _announce(self, connection: sa.Connection, job: Row, step: Row) -> None:
         """Write the hint that a worker should look at the step; it is sent after the commit."""
         chunk = f" {step.chunk + 1}" if step.kind == "chunk" else ""
-        connection.execute(
-            sa.insert(tables.outbox).values(
-                task=step.kind,
-                subject=step.id,
-                queue=step.queue,
-                label=f"{step.stage or step.kind}{chunk} of job {job.id[:8]}",
-                priority=job.priority,
-                job_id=job.id,
-                request_id=job.request_id,
-            )
-        )
+        label = f"{step.stage or step.kind}{chunk} of job {job.id[:8]}"
+        self._hint(connection, job, task=step.kind, subject=step.id, queue=step.queue, label=label)
 
     def _announce_delivery(self, connection: sa.Connection, job: Row, delivery_id: str) -> None:
-        connection.execute(
-            sa.insert(tables.outbox).values(
-                task="callback",
-                subject=delivery_id,
-                queue="callback",
-                label=f"callback of job {job.id[:8]}",
-                priority=job.priority,
-                job_id=job.id,
-                request_id=job.request_id,
-            )
-        )
+        label = f"callback of job {job.id[:8]}"
+        self._hint(connection, job, task="callback", subject=delivery_id, queue="callback", label=label)
+
+    def _hint(self, connection: sa.Connection, job: Row, **what: str) -> None:
+        about = {"priority": job.priority, "job_id": job.id, "request_id": job.request_id}
+        connection.execute(_INSERT_HINT, what | about)
 
     def _cancel_waiting_steps(self, connection: sa.Connection, job_id: str) -> None:
         connection.execute(

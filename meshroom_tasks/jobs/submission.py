@@ -23,6 +23,15 @@ from meshroom_tasks.jobs.uploads import Uploads
 
 _KINDS: tuple[StepKind, ...] = ("ingest", "plan", "results")
 
+# Made once: to put a statement together takes longer than SQLite takes for it.
+_TENANT = sa.select(
+    tables.tenant, sa.exists().where(tables.job.c.id == sa.bindparam("job_id")).label("is_there")
+).where(tables.tenant.c.name == sa.bindparam("tenant"))
+_INSERT_JOB = sa.insert(tables.job).returning(
+    *(tables.job.c[name] for name in ("id", "tenant", "priority", "created_at", "request_id"))
+)
+_INSERT_STEPS = sa.insert(tables.step)
+
 
 class Submission(Replanning, Uploads):
     def submit(self, new: NewJob) -> str:
@@ -41,10 +50,7 @@ class Submission(Replanning, Uploads):
 
     def _recorded(self, connection: sa.Connection, job_id: str, new: NewJob) -> Submitted:
         """In few statements: on SQLite all who submit wait for each of them."""
-        is_there = sa.exists().where(tables.job.c.id == job_id)
-        tenant = connection.execute(
-            sa.select(tables.tenant, is_there.label("is_there")).where(tables.tenant.c.name == new.tenant)
-        ).one_or_none()
+        tenant = connection.execute(_TENANT, {"job_id": job_id, "tenant": new.tenant}).one_or_none()
         if tenant is not None and tenant.is_there:
             return Submitted(job_id)  # Recorded by an attempt whose acknowledgement was lost.
         now = self._now(connection)
@@ -54,7 +60,7 @@ class Submission(Replanning, Uploads):
                 return Submitted(first, replayed=True)
         self._admit(connection, new.tenant, tenant, new.image_count or len(new.image_urls))
         job = connection.execute(
-            sa.insert(tables.job).returning(tables.job),
+            _INSERT_JOB,
             {
                 "id": job_id,
                 "tenant": new.tenant,
@@ -77,11 +83,15 @@ class Submission(Replanning, Uploads):
         ).one()
         self._use_uploads(connection, job_id, new.tenant, new.uploads)
         steps = [
-            {"id": new_token(), "job_id": job_id, "kind": kind, "queue": "ingest", "state": "blocked"} | turn(job, kind)
+            {"id": new_token(), "job_id": job_id, "kind": kind, "queue": "ingest"}
+            | {"state": "blocked", "next_hint_at": None, "stage": None}
+            | turn(job, kind)
             for kind in _KINDS
         ]
-        connection.execute(sa.insert(tables.step), steps)
-        self._open_steps(connection, job, tables.step.c.kind == "ingest")
+        steps[0] |= {"state": "ready", "next_hint_at": now + self.timing.hint}
+        connection.execute(_INSERT_STEPS, steps)
+        hint = {"task": "ingest", "subject": steps[0]["id"], "queue": "ingest", "label": f"ingest of job {job_id[:8]}"}
+        self._hint(connection, job, **hint)
         return Submitted(job_id)
 
     def _first_of(self, connection: sa.Connection, tenant: str, key: IdempotencyKey, job_id: str, now: datetime) -> str:
