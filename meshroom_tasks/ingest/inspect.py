@@ -7,9 +7,10 @@ short, and thrown away; the file itself is never changed, so its EXIF stays.
 from __future__ import annotations
 
 import threading
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from PIL import Image, TiffImagePlugin
 
@@ -17,7 +18,13 @@ from meshroom_tasks.errors import ImageTooLarge, ImageTypeUnsupported, PhotoErro
 
 _HEAD_BYTES = 1024
 _LARGE_PIXELS = 24_000_000
-_one_large_image_at_a_time = threading.Lock()
+_LARGE_BYTES = 32_000_000
+"""Pillow holds metadata several times over, and a file can be nothing else."""
+_one_large_image_at_a_time = threading.RLock()
+_MOST_EXIF_SEGMENTS = 64
+_MOST_JUNK = 1_000_000
+"""Cameras write one segment of EXIF, of 64 kB, and no byte between segments. Pillow joins the former in quadratic time,
+and passes the latter one by one: a file of 100 MB would take it a minute."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,9 @@ _MISTAKEN_MAGIC = (
     (4, (b"ftyp",), "a video"),
 )
 
+_APP1, _START_OF_SCAN, _EXIF = b"\xe1", b"\xda", b"Exif\0\0"
+_WITHOUT_LENGTH = frozenset(bytes([code]) for code in (0x00, 0x01, *range(0xD0, 0xDA)))
+
 _NEW_SUBFILE_TYPE = 254
 _REDUCED_RESOLUTION = 1
 _DNG_VERSION = 50706
@@ -76,17 +86,19 @@ def inspect_photo(path: Path, *, max_pixels: int) -> PhotoFacts:
     """Check one file and tell what it is.
 
     Raises ImageTypeUnsupported, ImageTooLarge (more than `max_pixels`; found without decoding) or PhotoError (damaged).
-    Large pictures are decoded one at a time in a process, so that many threads together do not exhaust its memory.
+    Large files are decoded one at a time in a process, so that many threads together do not exhaust its memory.
     """
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
-    kind = _kind_of(head)
-    if kind is None:
-        raise ImageTypeUnsupported(f"{_looks_like(head)}; send JPEG, PNG, TIFF or WebP")
+        kind = _kind_of(head)
+        if kind is None:
+            raise ImageTypeUnsupported(f"{_looks_like(head)}; send JPEG, PNG, TIFF or WebP")
+        if kind is _JPEG and _is_endless(file):
+            raise PhotoError("it has far more beside the picture than a camera writes; save it without its EXIF")
     # Pillow's own bomb check would refuse more than twice this while it opens; the exact limit is ours, below.
     Image.MAX_IMAGE_PIXELS = max(max_pixels, 1)
     try:
-        with Image.open(path, formats=(kind.format,)) as image:
+        with _in_turn(path.stat().st_size > _LARGE_BYTES), Image.open(path, formats=(kind.format,)) as image:
             width, height = image.size
             if width * height > max_pixels:
                 raise _too_large(f"it has {width} x {height} pixels", max_pixels)
@@ -134,8 +146,39 @@ def _decode(image: Image.Image, kind: _Kind) -> None:
     width, height = image.size
     if kind is _JPEG:
         image.draft(None, (max(1, width // 8), max(1, height // 8)))
-    with _one_large_image_at_a_time if width * height > _LARGE_PIXELS else nullcontext():
+    with _in_turn(width * height > _LARGE_PIXELS):
         image.load()
+
+
+def _in_turn(large: bool) -> AbstractContextManager[object]:
+    return _one_large_image_at_a_time if large else nullcontext()
+
+
+def _is_endless(file: BinaryIO) -> bool:
+    """Whether what a JPEG has before its picture is more than any camera writes.
+
+    Between segments whatever is no marker is passed over, byte by byte, as decoders do.
+    """
+    exif, junk = 0, 0
+    file.seek(2)
+    while exif <= _MOST_EXIF_SEGMENTS and junk <= _MOST_JUNK:
+        byte = marker = file.read(1)
+        while marker == b"\xff":
+            junk, marker = junk + 1, file.read(1)
+            if junk > _MOST_JUNK:
+                break
+        if byte != b"\xff" or marker in _WITHOUT_LENGTH:
+            junk += 1
+        elif marker == _START_OF_SCAN:
+            return False
+        else:
+            length = int.from_bytes(file.read(2), "big") - 2
+            begin = file.read(min(len(_EXIF), max(0, length)))
+            exif += marker == _APP1 and begin == _EXIF
+            file.seek(max(0, length - len(begin)), 1)
+        if not byte or not marker:
+            return False
+    return True
 
 
 def _too_large(what: str, max_pixels: int) -> ImageTooLarge:

@@ -122,7 +122,7 @@ def test_a_text_bomb_in_a_png(tmp_path: Path) -> None:
 def test_huge_metadata_is_harmless(tmp_path: Path) -> None:
     data = encoded(picture(1))
     segment = b"\xff\xe1\xff\xff" + b"Exif\0\0" + b"\xff" * (0xFFFF - 8)
-    assert inspect(tmp_path, data[:2] + segment * 200 + data[2:]).width == 64
+    assert inspect(tmp_path, data[:2] + segment * 60 + data[2:]).width == 64
 
 
 @pytest.mark.parametrize("tags", [{254: 1}, {50706: b"\x01\x04\x00\x00"}])
