@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import logging
-from datetime import UTC, datetime
 
 import pytest
 from flask.testing import FlaskClient
@@ -13,7 +12,7 @@ from flask.testing import FlaskClient
 from meshroom_tasks.logs import configure_logging, logger
 from tests.web.problem import assert_problem
 
-NOW = datetime.now(UTC).isoformat()
+NOW = "2026-11-23T12:00:00.123456+00:00"
 
 
 def cursor(value: object) -> str:
