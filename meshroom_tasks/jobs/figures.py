@@ -9,6 +9,7 @@ from typing import get_args
 
 import sqlalchemy as sa
 
+from meshroom_tasks.errors import AddressNotAllowed
 from meshroom_tasks.jobs import tables
 from meshroom_tasks.jobs.base import StoreBase
 from meshroom_tasks.jobs.records import JobStatus
@@ -29,7 +30,10 @@ class Runs:
 
 @dataclass(frozen=True)
 class Figures:
-    """`steps`: by queue and state, those that are ready or running. `attempts`: of callbacks, by outcome."""
+    """`steps`: by queue and state, those that are ready or running. `attempts`: of callbacks, by outcome.
+
+    `blocked`: addresses that may not be called, by what they were given for.
+    """
 
     jobs: dict[str, int]
     steps: dict[tuple[str, str], int]
@@ -38,6 +42,7 @@ class Figures:
     pending_deliveries: int
     oldest_pending_seconds: float
     hints: int
+    blocked: dict[str, int]
 
 
 class Monitoring(StoreBase):
@@ -57,6 +62,13 @@ class Monitoring(StoreBase):
             attempts = {"received": 0, "failed": 0}
             by_outcome = sa.select(outcome, count).group_by("outcome")
             attempts.update((row[0], row[1]) for row in connection.execute(by_outcome))
+            not_allowed = AddressNotAllowed()
+            of_photos = (job.status == "failed") & (job.error["code"].as_string() == not_allowed.code)
+            of_callbacks = tables.delivery_attempt.c.error == not_allowed.message
+            blocked = {
+                what: connection.execute(sa.select(count).where(condition)).scalar_one()
+                for what, condition in (("photo", of_photos), ("callback", of_callbacks))
+            }
             pending = sa.select(count, sa.func.min(delivery.created_at)).where(delivery.status == "pending")
             waiting, oldest = connection.execute(pending).one()
             hints = connection.execute(sa.select(count).select_from(tables.outbox)).scalar_one()
@@ -82,4 +94,5 @@ class Monitoring(StoreBase):
             pending_deliveries=waiting,
             oldest_pending_seconds=max(0.0, (now - oldest).total_seconds()) if oldest is not None else 0.0,
             hints=hints,
+            blocked=blocked,
         )

@@ -3,15 +3,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from meshroom_tasks.errors import TooFewImages
+from meshroom_tasks.errors import AddressNotAllowed, TooFewImages
+from meshroom_tasks.jobs.records import AttemptView
 from meshroom_tasks.jobs.workers import WorkerFacts
 from meshroom_tasks.settings import PROJECT
+from tests.waiting import eventually
 from tests.web.conftest import Site
 from tests.web.problem import assert_problem
 
@@ -40,6 +43,22 @@ def test_it_says_what_the_tables_say(site: Site) -> None:
     assert (found["recon_workers", "running"], found[("recon_queues_without_worker",)]) == (1, 2)
     assert found[("recon_outbox_hints",)] == 2
     assert found[("recon_webhook_oldest_pending_seconds",)] == 0
+
+
+def test_addresses_that_may_not_be_called(site: Site) -> None:
+    assert read(site)["recon_egress_blocked_total", "photo"] == 0
+    site.submit(callback_url="https://example.com/told")
+    [hint] = site.store.take_hints()
+    work = site.store.claim(hint.subject, "light@host")
+    assert work is not None
+    site.store.fail(work, AddressNotAllowed())
+    eventually(lambda: read(site)["recon_egress_blocked_total", "photo"] == 1)
+    [delivery] = site.store.deliveries(work.job_id)
+    due = site.store.claim_delivery(delivery.id)
+    assert due is not None
+    refused = AttemptView(due.attempt, datetime.now(UTC), None, AddressNotAllowed().message, 0.1, "")
+    site.store.record_attempt(due, refused, "failed", None)
+    eventually(lambda: read(site)["recon_egress_blocked_total", "callback"] == 1)
 
 
 def test_times_of_stages_are_means(site: Site) -> None:

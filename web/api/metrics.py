@@ -79,6 +79,12 @@ class _Collector(Collector):
             (),
             {(): figures.oldest_pending_seconds},
         )
+        yield _gauge(
+            "recon_egress_blocked_total",
+            "Jobs and attempts to call back that failed for an address that may not be called.",
+            ("reason",),
+            figures.blocked,
+        )
         yield _gauge("recon_outbox_hints", "Hints that were not sent yet.", (), {(): figures.hints})
 
 
