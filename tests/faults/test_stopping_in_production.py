@@ -92,3 +92,25 @@ def test_what_ends_within_the_grace_is_finished_once(production: Deployment) -> 
     assert {chunk["attempts"] for stage in job["stages"] for chunk in stage["chunks"]} == {1}
     finished = [run for run in production.ledger()[before:] if run.node_type == "DepthMap" and run.exit == 0]
     assert len(finished) == 1
+
+
+def test_readiness_says_which_part_is_away(
+    production: Deployment, rabbitmq: RabbitMQ, postgres: PostgresServer
+) -> None:
+    def readiness() -> tuple[int, str]:
+        answer = requests.get(f"{production.service.url}/readyz", timeout=60)
+        return answer.status_code, answer.json().get("detail", "")
+
+    eventually(lambda: readiness()[0] == 200)
+    rabbitmq.stop()
+    try:
+        eventually(lambda: readiness()[0] == 503 and "broker" in readiness()[1])
+    finally:
+        rabbitmq.start()
+    eventually(lambda: readiness()[0] == 200)
+    postgres.stop(immediately=True)
+    try:
+        eventually(lambda: readiness()[0] == 503 and "database" in readiness()[1])
+    finally:
+        postgres.start()
+    eventually(lambda: readiness()[0] == 200)
