@@ -17,6 +17,7 @@ import pytest
 import requests
 from psycopg import sql
 
+from meshroom_tasks.local_service import LocalService
 from tests.deployment import Deployment, deployed
 from tests.servers.postgres import PostgresServer
 from tests.servers.rabbitmq import RabbitMQ
@@ -58,7 +59,7 @@ class Told:
 @contextmanager
 def told(folder: Path, hidden: dict[str, str], **settings: Any) -> Iterator[Told]:
     api_key = made_up()
-    with deployed(folder, log_level="DEBUG", x_api_key=api_key, **settings) as deployment:
+    with deployed(folder, make_service=LocalService, log_level="DEBUG", x_api_key=api_key, **settings) as deployment:
         webhook = deployment.settings.webhook_secret.get_secret_value()
         yield Told(deployment, {"API key": api_key, "webhook secret": webhook.removeprefix("whsec_"), **hidden})
 

@@ -62,7 +62,7 @@ def submit(session: requests.Session, server: Server, number: int) -> str | None
     body = {"image_urls": IMAGES, "metadata": {"number": number}}
     try:
         answer = session.post(f"{server.url}/api/v1/reconstruct", json=body, headers=headers, timeout=60)
-    except requests.ConnectionError:
+    except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):  # Killed before, or in the middle.
         return None
     if answer.status_code == 503:
         return None
