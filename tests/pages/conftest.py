@@ -122,7 +122,9 @@ def visitor(browser: Browser, service: Deployment) -> Visitor:
 
 
 def drop(page: Page, selector: str, files: list[Path]) -> None:
-    """Let files fall on an element, as from a folder of the desktop."""
+    """Let files fall on an element, as from a folder of the desktop, once the page's scripts have run."""
+    page.locator(selector).wait_for()
+    page.wait_for_load_state()
     contents = [(path.name, path.read_bytes().hex()) for path in files]
     page.evaluate(
         """([selector, files]) => {

@@ -25,6 +25,7 @@ def test_a_job_is_watched_to_its_end(service: Deployment, visitor: Visitor) -> N
     with visitor.page() as page:
         page.goto("/")
         page.get_by_role("link", name="Oak chair").click()
+        page.wait_for_url("**/jobs/*")
         service.wait(job_id, until=stages_running("Meshing"))
         expect(page.get_by_role("row", name=re.compile("^Meshing running"))).to_be_visible(timeout=TIMEOUT)
         expect(page.get_by_role("row", name=re.compile("DepthMap done 2 attempts"))).to_be_visible()

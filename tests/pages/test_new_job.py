@@ -48,6 +48,22 @@ def test_photos_are_dropped_and_become_a_job(service: Deployment, visitor: Visit
     assert job["metadata"] == {"name": "A stone jar"}
 
 
+def test_what_is_chosen_before_the_script_has_come_is_not_lost(
+    service: Deployment, visitor: Visitor, tmp_path: Path
+) -> None:
+    held: list[Route] = []
+    with visitor.page() as page:
+        page.route("**/js/new_job.*", lambda route: held.append(route))
+        page.goto("/new", wait_until="commit")
+        page.locator("#files").set_input_files(photos(tmp_path, 3, 25))
+        page.wait_for_timeout(500)
+        assert held
+        assert page.locator("#chosen li").count() == 0
+        for route in held:
+            route.continue_()
+        expect(page.get_by_role("button", name="Start with 3 photos")).to_be_enabled()
+
+
 def test_a_connection_that_breaks_off_costs_nothing(service: Deployment, visitor: Visitor, tmp_path: Path) -> None:
     visitor.expected = ("ERR_INTERNET_DISCONNECTED", "ERR_CONNECTION")
     tries: dict[str, int] = {}

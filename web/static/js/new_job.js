@@ -52,11 +52,16 @@ document.addEventListener("drop", async (event) => {
   drop.classList.remove("over");
   if (!isSending) photos.add(await dropped(event.dataTransfer));
 });
-input.addEventListener("change", () => { photos.add([...input.files]); input.value = ""; });
+input.addEventListener("change", takeChosen);
 document.addEventListener("paste", (event) => {
   if (!isSending && event.clipboardData.files.length) photos.add([...event.clipboardData.files]);
 });
 urls.addEventListener("input", show);
+
+function takeChosen() {
+  photos.add([...input.files]);
+  input.value = "";
+}
 
 /** All files of what was dropped, those in folders too. */
 async function dropped(transfer) {
@@ -179,4 +184,6 @@ if (left) {
   note.textContent = `An upload of ${left} photos broke off here. Drop the same photos again: those that have arrived are not sent again.`;
   note.hidden = false;
 }
-show();
+// Somebody may choose before this script has come over a slow line.
+if (input.files.length) takeChosen();
+else show();
