@@ -1,9 +1,8 @@
-"""What docs/client.md shows is run as it stands, in an empty folder with photos in it."""
+"""What docs/client.md shows, and README.md of it, is run as it stands, in an empty folder with photos in it."""
 
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import subprocess
 import sys
@@ -15,15 +14,12 @@ import pytest
 from meshroom_tasks.settings import PROJECT
 from tests import scripted_engine
 from tests.deployment import Deployment, deployed, write_photos
+from tests.documents import blocks_run_by
 
 pytestmark = pytest.mark.slow
 
-PAGE = (PROJECT / "docs" / "client.md").read_text()
+COMMANDS = [block for page in ("docs/client.md", "README.md") for block in blocks_run_by(__file__, page, "sh")]
 RESULTS = {"texturedMesh.obj", "model.glb", "preview.png"}
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +46,7 @@ def ran(folder: Path, *command: str, **environment: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("block", blocks("sh"))
+@pytest.mark.parametrize("block", COMMANDS)
 def test_commands(block: str, folder: Path, deployment: Deployment) -> None:
     batch, compute = scripted_engine.commands()
     engine = {"MESHROOM_BATCH": shlex.join(batch), "MESHROOM_COMPUTE": shlex.join(compute)}
@@ -59,7 +55,7 @@ def test_commands(block: str, folder: Path, deployment: Deployment) -> None:
 
 
 def test_python(folder: Path, deployment: Deployment) -> None:
-    (block,) = blocks("python")
+    (block,) = blocks_run_by(__file__, "docs/client.md", "python")
     assert "http://127.0.0.1:8000" in block
     said = ran(folder, sys.executable, "-c", block.replace("http://127.0.0.1:8000", deployment.service.url))
     assert said.rstrip().splitlines()[-1].startswith("100%")
