@@ -7,6 +7,7 @@ from types import FrameType
 from typing import Any
 
 from celery import Celery, Task, signals
+from celery.app.amqp import AMQP, task_message
 
 from meshroom_tasks.errors import BrokerUnavailable
 from meshroom_tasks.logs import bind, clear, configure_logging, logger
@@ -14,7 +15,18 @@ from meshroom_tasks.settings import current_settings
 
 log = logger(__name__)
 
-app = Celery("meshroom_tasks")
+
+class _Messages(AMQP):
+    """Monitors see one name of a task, before a worker has it and afterwards."""
+
+    def as_task_v2(self, *arguments: Any, **options: Any) -> task_message:
+        message = super().as_task_v2(*arguments, **options)
+        if message.sent_event and (label := message.headers["shadow"]):
+            message.sent_event["name"] = label
+        return message
+
+
+app = Celery("meshroom_tasks", amqp=_Messages)
 app.config_from_object("celeryconfig")
 
 _CONNECT_SECONDS = 3

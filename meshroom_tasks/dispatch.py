@@ -42,6 +42,7 @@ def _send(hint: Hint) -> bool:
         app.send_task(
             hint.task,
             args=(hint.subject,),
+            argsrepr=f"job {hint.job_id}",  # What people look for; nobody knows a step by its id.
             queue=hint.queue,
             shadow=hint.label,
             priority=hint.priority,

@@ -25,6 +25,7 @@ from meshroom_tasks.ingest import IngestLimits, ingest_photos
 from meshroom_tasks.jobs.addresses import Address, lineage_of
 from meshroom_tasks.jobs.records import AttemptView, Entry, ReadItem, Relief, Work
 from meshroom_tasks.logs import bound, logger
+from meshroom_tasks.monitors import tell_name
 from meshroom_tasks.planning import block_sizes, stages_of_graph
 from meshroom_tasks.registration import GATED_NODE_TYPE, check_registration
 from meshroom_tasks.relief import adjusted, lower_settings
@@ -36,24 +37,31 @@ log = logger(__name__)
 StepBody = Callable[[Service, Holding], None]
 
 _BODIES: dict[str, StepBody] = {}
+_NOTHING = "nothing was to be done"
 
 
 def step_task(body: StepBody) -> Task:
     """Register `body` for steps of the kind that it is named after, and a task of that name that says there is one.
 
-    The task runs whichever step of the same queue comes first; that one may be of another kind.
+    The task runs whichever step of the same queue comes first; that one may be of another kind. What it returns is
+    for monitors: which step that was.
     """
     _BODIES[body.__name__] = body
 
     @app.task(name=body.__name__, bind=True, throws=(StepFailed,))
-    def run(task: Task, step_id: str) -> None:
+    def run(task: Task, step_id: str) -> str:
         service = current_service()
         worker, every = task.request.hostname, service.settings.heartbeat_seconds
         try:
             with hold(service.store, service.storage, step_id, worker, every) as holding:
-                if holding is not None:
-                    _BODIES[holding.work.kind](service, holding)
-                    flush(service.store)  # The next stage starts while this one's log is put away.
+                if holding is None:
+                    return _NOTHING
+                work = holding.work
+                if work.step_id != step_id:
+                    tell_name(task, work.label)
+                _BODIES[work.kind](service, holding)
+                flush(service.store)  # The next stage starts while this one's log is put away.
+                return work.label
         except BaseException:
             flush(service.store)  # A failure announces the next attempt, or the end.
             raise

@@ -14,6 +14,7 @@ from meshroom_tasks.errors import NotFound
 from meshroom_tasks.jobs import tables
 from meshroom_tasks.jobs.database import Database
 from meshroom_tasks.jobs.group_commit import GroupCommit
+from meshroom_tasks.jobs.labels import label, step_label
 from meshroom_tasks.jobs.records import NO_EXPIRY, NO_LIMITS, ErrorView, Expiry, TenantLimits
 from meshroom_tasks.jobs.states import StepEvent, sources, target
 
@@ -132,13 +133,12 @@ class StoreBase:
 
     def _announce(self, connection: sa.Connection, job: Row, step: Row) -> None:
         """Write the hint that a worker should look at the step; it is sent after the commit."""
-        chunk = f" {step.chunk + 1}" if step.kind == "chunk" else ""
-        label = f"{step.stage or step.kind}{chunk} of job {job.id[:8]}"
-        self._hint(connection, job, task=step.kind, subject=step.id, queue=step.queue, label=label)
+        name = step_label(step.kind, step.stage, step.chunk, job.id)
+        self._hint(connection, job, task=step.kind, subject=step.id, queue=step.queue, label=name)
 
     def _announce_delivery(self, connection: sa.Connection, job: Row, delivery_id: str) -> None:
-        label = f"callback of job {job.id[:8]}"
-        self._hint(connection, job, task="callback", subject=delivery_id, queue="callback", label=label)
+        name = label("callback", job.id)
+        self._hint(connection, job, task="callback", subject=delivery_id, queue="callback", label=name)
 
     def _hint(self, connection: sa.Connection, job: Row, **what: str) -> None:
         about = {"priority": job.priority, "job_id": job.id, "request_id": job.request_id}

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, get_args
 
 from meshroom_tasks.api_keys import DEFAULT_TENANT
+from meshroom_tasks.jobs.labels import step_label
 
 JobStatus = Literal["queued", "running", "completed", "failed", "cancelled"]
 StepKind = Literal["ingest", "plan", "chunk", "results"]
@@ -223,6 +224,10 @@ class Work:
     """How many photos the chunk handles; all of the job where its stage is not cut into chunks."""
     refresh: bool = False
     """Compute it even when the stage cache has it: the operator asked for it."""
+
+    @property
+    def label(self) -> str:
+        return step_label(self.kind, self.node or None, self.chunk, self.job_id)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from meshroom_tasks.errors import Conflict, IdempotencyKeyReused, RequestRefused
 from meshroom_tasks.jobs import tables
 from meshroom_tasks.jobs.base import Row, new_token
+from meshroom_tasks.jobs.labels import step_label
 from meshroom_tasks.jobs.queueing import turn
 from meshroom_tasks.jobs.records import IdempotencyKey, NewJob, StepKind, Submitted
 from meshroom_tasks.jobs.replanning import Replanning
@@ -90,7 +91,8 @@ class Submission(Replanning, Uploads):
         ]
         steps[0] |= {"state": "ready", "next_hint_at": now + self.timing.hint}
         connection.execute(_INSERT_STEPS, steps)
-        hint = {"task": "ingest", "subject": steps[0]["id"], "queue": "ingest", "label": f"ingest of job {job_id[:8]}"}
+        name = step_label("ingest", None, 0, job_id)
+        hint = {"task": "ingest", "subject": steps[0]["id"], "queue": "ingest", "label": name}
         self._hint(connection, job, **hint)
         return Submitted(job_id)
 
