@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -21,11 +20,10 @@ import requests
 from meshroom_tasks.callbacks import post, sign
 from meshroom_tasks.egress import Egress, guarded_session
 from meshroom_tasks.ports import free_port
-from meshroom_tasks.settings import PROJECT
+from tests.documents import blocks_run_by
 from tests.servers import npm
 from tests.waiting import LONG, eventually
 
-PAGE = (PROJECT / "docs" / "webhooks.md").read_text()
 BODY = json.dumps({"job_id": "j1", "status": "completed", "metadata": {"name": "größe ☃"}}, ensure_ascii=False).encode()
 EVENT = json.dumps({"type": "job.started", "job_id": "j1", "attempt": 1, "metadata": {}}).encode()
 
@@ -79,8 +77,8 @@ def running(command: list[str], folder: Path, secrets: str) -> Iterator[Receiver
 
 
 def example(language: str) -> str:
-    (code,) = re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
-    return str(code)
+    (code,) = blocks_run_by(__file__, "docs/webhooks.md", language)
+    return code
 
 
 @pytest.fixture(params=["python", "javascript"])
@@ -164,7 +162,7 @@ def test_the_signature_without_a_library(tmp_path: Path) -> None:
     """The commands of the page, with the example that the reference implementations test with."""
     if shutil.which("openssl") is None:
         pytest.skip("no openssl command")
-    (script,) = re.findall(r"```sh\n(key=.*?)```", PAGE, re.DOTALL)
+    script = example("sh")
     values = {
         "WEBHOOK_SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
         "id": "msg_p5jXN8AQM9LWM0D4loKWxJek",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 import socket
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import pytest
 import requests
 
 from tests.deployment import Deployment, write_photos
+from tests.documents import blocks_run_by
 from tests.waiting import eventually
 
 TIMEOUT = 120
@@ -94,10 +94,8 @@ def test_a_zip_and_a_form_are_the_same_photos(deployment: Deployment) -> None:
 
 def example_of_the_page(deployment: Deployment, folder: Path, seed: int) -> str:
     """Run the Python of docs/uploads.md as it stands, against this deployment; returns the id of its job."""
-    page = (Path(__file__).parents[2] / "docs" / "uploads.md").read_text()
-    found = re.search(r"```python\n(.*?)```", page, re.DOTALL)
-    assert found
-    code = found[1].replace("http://127.0.0.1:8000", deployment.service.url)
+    (found,) = blocks_run_by(__file__, "docs/uploads.md", "python")
+    code = found.replace("http://127.0.0.1:8000", deployment.service.url)
     (folder / "data").mkdir()
     (folder / "data" / "api_key").write_text(deployment.service.api_key)
     (folder / "photos").mkdir()
