@@ -92,7 +92,7 @@ def web_app(folder: Path, workers: int) -> Iterator[tuple[Settings, psutil.Proce
 def _answers(settings: Settings) -> bool:
     try:
         return requests.get(f"{settings.base_url}/healthz", timeout=5).ok
-    except requests.ConnectionError:
+    except requests.RequestException:
         return False
 
 

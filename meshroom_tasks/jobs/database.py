@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from meshroom_tasks.errors import DatabaseUnavailable, SchemaOutdated
 
-_BUSY_SECONDS = 30
+_BUSY_SECONDS = 30.0
+_BUSY_PAUSE = 0.0005
 _MIGRATION_KEY = 0x6D657368  # "mesh": the advisory lock that migrations of one database share.
 _BEGAN = "when this transaction began"
 _CLOCK = sa.select(sa.func.clock_timestamp())
@@ -33,6 +35,9 @@ _KEEPALIVE = {
     "keepalives_count": 3,
     "tcp_user_timeout": 15_000,
 }
+
+
+_UNUSABLE = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError, sqlite3.OperationalError)
 
 
 @dataclass(frozen=True)
@@ -166,7 +171,7 @@ class Database:
         """Deadlocks, time-outs and refused connections come as OperationalError; a lost one may come as either."""
         try:
             yield
-        except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
+        except _UNUSABLE as error:
             raise DatabaseUnavailable("the job database cannot be used right now; try again in a moment") from error
 
 
@@ -225,5 +230,29 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
-    writes = connection.get_execution_options().get("writes", False)
-    connection.exec_driver_sql("begin immediate" if writes else "begin")
+    driver = connection.connection.cursor()
+    if connection.get_execution_options().get("writes", False):
+        _take_write_lock(driver)
+    else:
+        driver.execute("begin")
+    driver.close()
+
+
+def _take_write_lock(cursor: Any) -> None:
+    """Wait for other writers, at most as long as SQLite itself would.
+
+    SQLite's own waiting sleeps longer and longer, up to 0.1 s, while those write who come later.
+    """
+    deadline = time.monotonic() + _BUSY_SECONDS
+    cursor.execute("pragma busy_timeout = 0")
+    try:
+        while True:
+            try:
+                cursor.execute("begin immediate")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+            time.sleep(_BUSY_PAUSE)
+    finally:
+        cursor.execute(f"pragma busy_timeout = {round(_BUSY_SECONDS * 1000)}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from meshroom_tasks.jobs.database import Database, Limits
 from meshroom_tasks.jobs.store import JobStore
 from meshroom_tasks.jobs.tables import metadata
 from tests.servers.postgres import PostgresServer
+from tests.waiting import LONG
 
 from .conftest import claim_kind, migrated, run_chunks, run_to_plan
 
@@ -100,6 +103,32 @@ def test_waiting_for_a_lock_a_statement_or_a_connection_ends(postgres: PostgresS
     with pytest.raises(DatabaseUnavailable), hasty.transaction() as connection:
         connection.execute(sa.text("select pg_sleep(20)"))
     hasty.engine.dispose()
+
+
+def test_a_writer_of_sqlite_waits_for_another_and_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = (Database(f"sqlite:///{tmp_path / 'jobs.sqlite'}") for _ in range(2))
+    insert = sa.text("insert into one (number) values (1)")
+    with first.transaction() as connection:
+        connection.execute(sa.text("create table one (number integer)"))
+    with ThreadPoolExecutor(1) as pool:
+        with first.transaction() as connection:
+            waiting = pool.submit(_write, second, insert)
+            time.sleep(0.2)
+            connection.execute(insert)
+            assert not waiting.done()
+        waiting.result(LONG)
+    monkeypatch.setattr("meshroom_tasks.jobs.database._BUSY_SECONDS", 0.2)
+    with first.transaction(), pytest.raises(DatabaseUnavailable):
+        _write(second, insert)
+    _write(second, insert)
+    with first.snapshot() as connection:
+        assert connection.scalar(sa.text("select count(*) from one")) == 3
+        assert connection.scalar(sa.text("pragma busy_timeout")) == 200
+
+
+def _write(database: Database, statement: sa.TextClause) -> None:
+    with database.transaction() as connection:
+        connection.execute(statement)
 
 
 def test_leases_are_by_the_clock_of_the_server(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
