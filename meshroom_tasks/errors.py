@@ -332,6 +332,13 @@ class HandoffIncomplete(EngineError):
 # What the service's own parts can do.
 
 
+class ConversionFailed(ServiceError):
+    """The library that writes a result's file format did not take the model; the stages' results are untouched."""
+
+    code = "conversion_failed"
+    retry = ONCE_MORE
+
+
 class StorageUnavailable(ServiceError):
     code = "storage_unavailable"
     retry = PATIENTLY

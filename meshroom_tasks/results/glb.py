@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meshroom_tasks.results.textures import embeddable, embeddable_normals, tile_uvs
+from meshroom_tasks.results.textures import embeddable, embeddable_normals, repeats, tile_uvs
 from meshroom_tasks.results.wavefront import Material, TexturedMesh
 
 _FLOAT, _UINT32 = 5126, 5125
@@ -113,7 +113,7 @@ class _Scene:
     def material(self, material: Material, folder: Path, uv: NDArray[np.float32]) -> int:
         surface: dict[str, Any] = {"metallicFactor": 0.0, "roughnessFactor": 1.0}
         entry: dict[str, Any] = {"name": material.name or "material", "pbrMetallicRoughness": surface}
-        wrap = _REPEAT if uv.min() < -0.001 or uv.max() > 1.001 else _CLAMP
+        wrap = _REPEAT if repeats(uv) else _CLAMP
         if material.texture is not None:
             path = folder / material.texture
             surface["baseColorTexture"] = {"index": self._texture(path.stem, *embeddable(path), wrap)}

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from meshroom_tasks.errors import HandoffIncomplete
 from meshroom_tasks.raster import NONE, interpolate, rasterise
 from meshroom_tasks.results.cameras import RegisteredCamera
-from meshroom_tasks.results.textures import read_texture, tile_uvs
+from meshroom_tasks.results.textures import UNTEXTURED, areas, at_resolution, read_texture, sample, tile_uvs
 from meshroom_tasks.results.wavefront import Material, TexturedMesh
 
 SIZE = (800, 600)
@@ -31,7 +31,6 @@ _PROBE = 240
 _MARGIN = 0.06
 _STRAY = 0.002
 _LARGEST_ZOOM = 8.0
-_UNTEXTURED = np.array([176, 176, 176], np.float32)
 _BACKGROUND_TOP, _BACKGROUND_BOTTOM = 242.0, 212.0
 
 # Meshroom writes meshes in the frame of computer graphics (y up, z backwards) and cameras in that of computer vision.
@@ -154,7 +153,7 @@ def _shade(mesh: TexturedMesh, materials: Mapping[str, Material], textures: Path
         mask = of_pixel == number
         if not mask.any():
             continue
-        picture[mask] = _UNTEXTURED
+        picture[mask] = UNTEXTURED
         material = materials.get(name)
         if material is None or material.texture is None:
             continue
@@ -162,13 +161,15 @@ def _shade(mesh: TexturedMesh, materials: Mapping[str, Material], textures: Path
         uvs = np.zeros((len(mesh.faces), 3, 2))
         uvs[faces] = tile_uvs(mesh, faces)
         visible = np.unique(face[mask])
-        texture = _reduced(read_texture(textures / material.texture), uvs[visible], pixels[visible])
+        texture = at_resolution(
+            read_texture(textures / material.texture), uvs[visible], float(areas(pixels[visible]).sum())
+        )
         textured = mask & (mesh.face_uvs[face] >= 0).all(axis=2)
-        picture[textured] = _sample(texture, interpolate(face, pixels, depth, uvs)[textured])
+        picture[textured] = sample(texture, interpolate(face, pixels, depth, uvs)[textured])
     inside = covered & _shows_inside(pixels)[face]
     if 2 * inside.sum() > covered.sum():
         inside = covered & ~inside
-    picture[inside] = 0.15 * picture[inside] + 0.85 * 0.75 * _UNTEXTURED
+    picture[inside] = 0.15 * picture[inside] + 0.85 * 0.75 * UNTEXTURED
     return picture
 
 
@@ -189,39 +190,6 @@ def _shows_inside(pixels: NDArray[np.float64]) -> NDArray[np.bool_]:
     edge1, edge2 = pixels[:, 1] - pixels[:, 0], pixels[:, 2] - pixels[:, 0]
     clockwise: NDArray[np.bool_] = edge1[:, 0] * edge2[:, 1] - edge1[:, 1] * edge2[:, 0] > 0
     return clockwise
-
-
-def _reduced(texture: NDArray[np.uint8], uvs: NDArray[np.float64], pixels: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """The texture at the resolution that faces with these corners (F, 3, 2) need: about a texel a pixel."""
-    height, width = texture.shape[:2]
-    texels = _areas(uvs).sum() * height * width
-    ratio = np.sqrt(texels / max(_areas(pixels).sum(), 1e-9))
-    for _ in range(int(np.log2(max(ratio, 1.0)))):
-        height, width = max(height // 2, 1), max(width // 2, 1)
-    if (height, width) == texture.shape[:2]:
-        return texture
-    return np.asarray(cv2.resize(texture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def _areas(triangles: NDArray[np.float64]) -> NDArray[np.float64]:
-    edge1, edge2 = triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]
-    areas: NDArray[np.float64] = np.abs(edge1[:, 0] * edge2[:, 1] - edge1[:, 1] * edge2[:, 0]) / 2
-    return areas
-
-
-def _sample(texture: NDArray[np.uint8], uv: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Bilinear samples (N, 3) at texture coordinates (N, 2), repeating outside of the unit square only."""
-    height, width = texture.shape[:2]
-    outside = (uv < -0.001) | (uv > 1.001)
-    uv = np.where(outside, uv - np.floor(uv), uv).astype(np.float64)
-    x = np.clip(uv[:, 0] * width - 0.5, 0, width - 1)
-    y = np.clip((1.0 - uv[:, 1]) * height - 0.5, 0, height - 1)
-    left, top = x.astype(np.intp), y.astype(np.intp)
-    right, below = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
-    fx, fy = (x - left)[:, None], (y - top)[:, None]
-    upper = texture[top, left] * (1 - fx) + texture[top, right] * fx
-    lower = texture[below, left] * (1 - fx) + texture[below, right] * fx
-    return np.asarray(upper * (1 - fy) + lower * fy, np.float32)
 
 
 def _background(shape: tuple[int, int]) -> NDArray[np.float32]:

@@ -19,24 +19,29 @@ from meshroom_tasks.jobs.records import ResultFile, StageView
 from meshroom_tasks.results import report
 from meshroom_tasks.results.cameras import RegisteredCamera, read_cameras
 from meshroom_tasks.results.glb import write_glb
+from meshroom_tasks.results.ply import write_ply
 from meshroom_tasks.results.textures import MEDIA_TYPES, texture_size
+from meshroom_tasks.results.usdz import write_usdz
 from meshroom_tasks.results.wavefront import Material, TexturedMesh, read_mtl, read_obj
 from meshroom_tasks.storage import Progress, Storage
 
-MESH, MATERIALS, GLB, PREVIEW, REPORT, CAMERAS = (
+MESH, MATERIALS, PREVIEW, REPORT, CAMERAS = (
     "texturedMesh.obj",
     "texturedMesh.mtl",
-    "model.glb",
     "preview.png",
     "report.json",
     "cameras.sfm",
 )
 _THREADS = 4
+_WRITERS = {"glb": ("model.glb", write_glb), "usdz": ("model.usdz", write_usdz), "ply": ("model.ply", write_ply)}
+"""By output: the file, and what writes it."""
 _MEDIA_TYPES = {
     **MEDIA_TYPES,
     ".obj": "model/obj",
     ".mtl": "model/mtl",
     ".glb": "model/gltf-binary",
+    ".usdz": "model/vnd.usdz+zip",
+    ".ply": "model/ply",
     ".json": "application/json",
     ".sfm": "application/json",
 }
@@ -77,8 +82,9 @@ class Published:
 def publish(inputs: ResultInputs, folder: Path, storage: Storage, *, progress: Progress | None = None) -> Published:
     """Store the results under `results/<job id>/`; those that are made here are made in `folder`.
 
-    `NoSurface` when the mesh is empty, `HandoffIncomplete` when a stage's file is missing; errors of `Storage`.
-    The report, the picture and the cameras are always there; OBJ with its textures and GLB as `outputs` asks.
+    `NoSurface` when the mesh is empty, `HandoffIncomplete` when a stage's file is missing, `ConversionFailed` when USD
+    cannot write; errors of `Storage`.
+    The report, the picture and the cameras are always there; models as `outputs` asks.
     """
     texturing = _folder_of(inputs, "Texturing")
     poses = _folder_of(inputs, "StructureFromMotion") / CAMERAS
@@ -95,9 +101,9 @@ def publish(inputs: ResultInputs, folder: Path, storage: Storage, *, progress: P
         cameras = read_cameras(poses)
         picture = threads.submit(_draw, drawing, mesh, materials, texturing, cameras, folder / PREVIEW)
         files = [threads.submit(store, path) for path in _obj_files(inputs.outputs, texturing, materials)]
-        if "glb" in inputs.outputs:
-            write_glb(mesh, materials, texturing, folder / GLB)
-            files.append(threads.submit(store, folder / GLB))
+        for name, write in (_WRITERS[output] for output in inputs.outputs if output in _WRITERS):
+            write(mesh, materials, texturing, folder / name)
+            files.append(threads.submit(store, folder / name))
         document = _report(inputs, mesh, _textures(mesh, materials, texturing))
         (folder / REPORT).write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
         files += [threads.submit(store, path) for path in (picture.result(), folder / REPORT, poses)]

@@ -21,6 +21,9 @@ MEDIA_TYPES = {
     ".tiff": "image/tiff",
 }
 
+UNTEXTURED = 176
+"""The grey, in red, green and blue, of a surface without texture."""
+
 _EMBEDDED_PNG_LIMIT = 4 << 20
 _NO_NORMAL = 12
 """Steps of 128 by which the parts of a normal may differ from zero when it has no direction."""
@@ -97,3 +100,40 @@ def tile_uvs(mesh: TexturedMesh, faces: NDArray[np.int64]) -> NDArray[np.float64
     uvs = uvs - np.where(high - low <= 1.001, np.floor((low + high) / 2), 0.0)
     uvs[index < 0] = 0.0
     return np.asarray(uvs, np.float64)
+
+
+def repeats(uv: NDArray[np.float32]) -> bool:
+    """Whether texture coordinates leave the unit square, so that the texture is repeated."""
+    return bool(uv.min() < -0.001 or uv.max() > 1.001)
+
+
+def at_resolution(texture: NDArray[np.uint8], uvs: NDArray[np.float64], samples: float) -> NDArray[np.uint8]:
+    """The texture, halved until faces with these corners (F, 3, 2) hold about as many texels as there are samples."""
+    height, width = texture.shape[:2]
+    ratio = np.sqrt(areas(uvs).sum() * height * width / max(samples, 1e-9))
+    for _ in range(int(np.log2(max(ratio, 1.0)))):
+        height, width = max(height // 2, 1), max(width // 2, 1)
+    if (height, width) == texture.shape[:2]:
+        return texture
+    return np.asarray(cv2.resize(texture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def areas(triangles: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of flat triangles (F, 3, 2)."""
+    edge1, edge2 = triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]
+    return np.asarray(np.abs(edge1[:, 0] * edge2[:, 1] - edge1[:, 1] * edge2[:, 0]) / 2, np.float64)
+
+
+def sample(texture: NDArray[np.uint8], uv: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Bilinear samples (N, 3) at texture coordinates (N, 2), repeating outside of the unit square only."""
+    height, width = texture.shape[:2]
+    outside = (uv < -0.001) | (uv > 1.001)
+    uv = np.where(outside, uv - np.floor(uv), uv).astype(np.float64)
+    x = np.clip(uv[:, 0] * width - 0.5, 0, width - 1)
+    y = np.clip((1.0 - uv[:, 1]) * height - 0.5, 0, height - 1)
+    left, top = x.astype(np.intp), y.astype(np.intp)
+    right, below = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
+    fx, fy = (x - left)[:, None], (y - top)[:, None]
+    upper = texture[top, left] * (1 - fx) + texture[top, right] * fx
+    lower = texture[below, left] * (1 - fx) + texture[below, right] * fx
+    return np.asarray(upper * (1 - fy) + lower * fy, np.float32)

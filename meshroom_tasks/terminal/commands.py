@@ -35,7 +35,7 @@ def job_options(command: Any) -> Any:
                 metavar="NODE.ATTRIBUTE=VALUE",
                 help="Any number; as they are listed.",
             ),
-            click.option("--output", "outputs", multiple=True, help="obj, glb, ...; default: those of the service."),
+            click.option("--output", "outputs", multiple=True, help="obj, glb, usdz or ply; default: obj and glb."),
             click.option("--field-of-view", type=float, help="Degrees, for photos that tell no focal length."),
             click.option("--sensor-width", type=float, help="Millimetres, for cameras that nobody knows."),
         )

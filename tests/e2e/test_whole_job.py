@@ -73,6 +73,26 @@ def test_a_second_job_with_the_same_photos_computes_nothing(deployment: Deployme
     assert all(stage["cached"] for stage in job["stages"] if stage["node_type"] in NODE_TYPES)
 
 
+def test_other_formats_of_a_finished_job_compute_no_stage(deployment: Deployment) -> None:
+    urls = deployment.photo_urls(seed=2)
+    assert deployment.wait(deployment.submit(urls))["status"] == "completed"
+    before = len(deployment.ledger())
+    job = deployment.wait(deployment.submit(urls, outputs=["usdz", "ply"]))
+    assert job["status"] == "completed", job
+    assert len(deployment.ledger()) == before
+    found = {item["name"]: item for item in job["results"]}
+    assert found.keys() == {"model.usdz", "model.ply", "preview.png", "report.json", "cameras.sfm"}
+    for name, media_type, start in (
+        ("model.usdz", "model/vnd.usdz+zip", b"PK\x03\x04"),
+        ("model.ply", "model/ply", b"ply\n"),
+    ):
+        assert found[name]["media_type"] == media_type
+        answer = requests.get(found[name]["url"], timeout=60, headers={"X-API-Key": deployment.service.api_key})
+        assert answer.headers["Content-Type"] == media_type
+        assert answer.content.startswith(start)
+        assert len(answer.content) == found[name]["size"]
+
+
 def test_a_changed_setting_computes_from_the_stage_that_it_touches(deployment: Deployment) -> None:
     urls = deployment.photo_urls(seed=3)
     assert deployment.wait(deployment.submit(urls))["status"] == "completed"

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.browser
 TIMEOUT = LONG * 1000
 _PHOTOS = 8
 _SETTINGS = {"Texturing": {"textureSide": 1024}}
+_OUTPUTS = ["obj", "glb", "usdz", "ply"]
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stand, str]
         running.service.start()
         assert running.service.wait_until_ready()
         urls = [running.url_of(name) for name in names]
-        more = {"pipeline": "draft", "settings": _SETTINGS, "metadata": {"name": "Malachite jar"}}
+        more = {"pipeline": "draft", "settings": _SETTINGS, "metadata": {"name": "Malachite jar"}, "outputs": _OUTPUTS}
         job_id = running.client.submit(urls, running.receiver.url, **more)
         *_, job = running.client.follow(job_id)
         assert job["status"] == "completed", job
@@ -61,6 +62,20 @@ def test_the_model_is_turned_and_downloaded(made: tuple[Stand, str], visitor: Vi
             page.get_by_role("link", name=re.compile("^GLB")).click()
         download.value.save_as(tmp_path / "model.glb")
     assert (tmp_path / "model.glb").read_bytes()[:4] == b"glTF"
+
+
+def test_other_formats_are_offered(made: tuple[Stand, str], visitor: Visitor) -> None:
+    with visitor.page() as page:
+        page.goto(f"/jobs/{made[1]}")
+        for name, media_type in (("model.usdz", "model/vnd.usdz+zip"), ("model.ply", "model/ply")):
+            link = page.locator("#downloads").get_by_role("link", name=name)
+            expect(link).to_have_attribute("type", media_type)
+            with page.expect_download() as download:
+                link.click()
+            assert download.value.suggested_filename == name
+        # Only Safari on a phone knows of it.
+        expect(page.locator("a[rel='ar']")).to_have_count(1)
+        expect(page.locator("a[rel='ar']")).to_be_hidden()
 
 
 @pytest.mark.parametrize("look", [(WIDE, "dark"), (NARROW, "light")])

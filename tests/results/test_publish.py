@@ -112,6 +112,7 @@ def test_the_report(inputs: ResultInputs, storage: LocalStorage, tmp_path: Path)
     [
         (("obj",), {"texturedMesh.obj", "texturedMesh.mtl", "texture_1001.png", "texture_1002.png"}),
         (("glb",), {"model.glb"}),
+        (("ply", "usdz"), {"model.ply", "model.usdz"}),
         ((), set()),
     ],
 )
@@ -120,6 +121,14 @@ def test_outputs_select_what_is_published(
 ) -> None:
     published = publish(replace(inputs, outputs=outputs), tmp_path / "made", storage)
     assert {file.name for file in published.files} == expected | {"preview.png", "report.json", "cameras.sfm"}
+
+
+def test_the_media_types_of_other_formats(inputs: ResultInputs, storage: LocalStorage, tmp_path: Path) -> None:
+    published = publish(replace(inputs, outputs=("usdz", "ply")), tmp_path / "made", storage)
+    assert {file.name: file.media_type for file in published.files if file.name.startswith("model.")} == {
+        "model.usdz": "model/vnd.usdz+zip",
+        "model.ply": "model/ply",
+    }
 
 
 def test_publishing_twice_replaces(inputs: ResultInputs, storage: LocalStorage, tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ _FOR_FAILURES = {
     "disk_full": "Make room on the worker, then run it again: what was finished is kept.",
     "storage_unavailable": "Look at the object store, then run it again: what was finished is kept.",
     "object_missing": "Run it again from the stage before.",
+    "conversion_failed": "Run it again from `results`. If it comes again, leave this output out of a new job.",
     "engine_mismatch": "Run it again from `plan`: the workers have another version of the engine now.",
     "job_cancelled": "Run it again whenever you like: what was finished is kept.",
 }

@@ -17,7 +17,7 @@ MAX_METADATA_BYTES = 16_384
 SHORTEST_SPAN, LONGEST_SPAN, LONGEST_UPLOAD = 60, 3_155_760_000, 604_800
 """Seconds: a minute, a hundred years, a week."""
 
-Output = Literal["obj", "glb"]
+Output = Literal["obj", "glb", "usdz", "ply"]
 
 _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
 
@@ -92,7 +92,13 @@ class Reconstruction(Body):
     camera: Camera | None = Field(
         None, description="What you know of the camera where the photos do not tell it; see the warnings of the job."
     )
-    outputs: list[Output] = Field(["obj", "glb"], min_length=1, description="Which models to make.")
+    outputs: list[Output] = Field(
+        ["obj", "glb"],
+        min_length=1,
+        description="Which models to make: `obj` with its materials and textures; `glb` for viewers on the web; `usdz` "
+        "for augmented reality on Apple's devices; `ply` with the texture as colours of the vertices. A job with the "
+        "same photos and settings and other outputs computes no stage anew.",
+    )
 
     expires_in: float | None = Field(
         None,
@@ -216,7 +222,7 @@ RECONSTRUCTION_EXAMPLES: dict[str, dict[str, Any]] = {
             "priority": 7,
             "min_registered_share": 0.5,
             "camera": {"field_of_view_degrees": 60, "sensor_width_mm": 6.17},
-            "outputs": ["obj", "glb"],
+            "outputs": ["obj", "glb", "usdz", "ply"],
             "expires_in": 2592000,
         },
     },

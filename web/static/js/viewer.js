@@ -59,6 +59,7 @@ async function start(stage) {
 function find() {
   const stage = document.querySelector("[data-viewer]:not([data-started])");
   if (stage) start(stage);
+  for (const link of document.querySelectorAll("a[rel='ar']")) link.hidden = !link.relList.supports("ar");
 }
 
 find();

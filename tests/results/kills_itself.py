@@ -1,0 +1,6 @@
+"""A program that ends as where memory runs out."""
+
+import os
+import signal
+
+os.kill(os.getpid(), signal.SIGKILL)

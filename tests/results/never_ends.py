@@ -1,0 +1,5 @@
+"""A program that hangs."""
+
+import time
+
+time.sleep(3600)
