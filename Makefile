@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo up test test-containers test-faults test-pages lint types imports unit lock clean
+.PHONY: demo up test test-containers test-faults test-pages site lint types imports unit lock clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m demo
@@ -37,6 +37,14 @@ unit: $(VENV)/.installed-dev
 test-pages: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.run -m browser -n 2 --dist loadfile --max-worker-restart 0 tests/pages
 
+# The Markdown pages as a site in build/site. Links that lead nowhere, and pages that ask another server, end it.
+site: $(VENV)/.installed-docs
+	rm -rf build/site-source build/site
+	mkdir -p build/site-source/benchmarks
+	ln -s ../../README.md ../../SECURITY.md ../../docs build/site-source
+	ln -s ../../../benchmarks/README.md build/site-source/benchmarks
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 # The compose stack, built and started and killed. Needs a Docker engine with Compose; says so where there is none.
 test-containers: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m containers tests/containers
@@ -51,10 +59,15 @@ $(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	touch $@
 
+$(VENV)/.installed-docs: requirements-docs.lock $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-docs.lock
+	touch $@
+
 # Needs uv. The lock files hold hashes and no addresses.
 lock:
 	uv pip compile --quiet --universal --generate-hashes -p 3.11 pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --generate-hashes -p 3.11 --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	uv pip compile --quiet --universal --generate-hashes -p 3.11 --group docs -c requirements-dev.lock -o requirements-docs.lock
 
 clean:
 	rm -rf build $(VENV)

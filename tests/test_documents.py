@@ -114,3 +114,9 @@ def strings(node: ast.AST) -> Iterator[str]:
     for each in ast.walk(node):
         if isinstance(each, ast.Constant) and isinstance(each.value, str):
             yield each.value
+
+
+def test_the_site_has_every_page() -> None:
+    """`make site` builds it, and refuses links that lead nowhere."""
+    named = re.findall(r"^ +- .*: (\S+\.md)$", (PROJECT / "mkdocs.yml").read_text(), re.MULTILINE)
+    assert sorted(named) == sorted(pages()), "add it to the navigation in mkdocs.yml"
