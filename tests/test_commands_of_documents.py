@@ -28,6 +28,8 @@ BLOCKS = [
         "docs/webhooks.md",
         "docs/stage-cache.md",
         "docs/pipelines.md",
+        "docs/operating.md",
+        "docs/troubleshooting.md",
     )
     for code in blocks_run_by(__file__, page)
 ]
