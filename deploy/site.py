@@ -31,7 +31,7 @@ def on_page_content(html: str, **_: Any) -> str:
     """Long names in tables may be broken where a word ends: a telephone is narrow."""
 
     def breakable(cell: re.Match[str]) -> str:
-        return re.sub(r"(?<=<code>)[^<]+", lambda name: re.sub(r"([_/.=@-])", r"\1<wbr>", name[0]), cell[0])
+        return re.sub(r"(?<=<code>)[^<]+", lambda name: re.sub(r"([_/=@])(?=\w)", r"\1<wbr>", name[0]), cell[0])
 
     return _CODE.sub(breakable, html)
 
