@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -103,10 +104,15 @@ class Streams:
 def _gone(connection: object) -> Callable[[], bool]:
     """Whether the client has closed its end; writing to it would show that only with the second keep-alive."""
 
+    if not isinstance(connection, socket):
+        return lambda: False
+    readable = select.poll()
+    readable.register(connection, select.POLLIN)
+
     def is_gone() -> bool:
-        if not isinstance(connection, socket):
-            return False
         try:
+            if not readable.poll(0):  # A socket with a time-out would wait for it in `recv`, whatever the flags say.
+                return False
             return connection.recv(1, MSG_PEEK | MSG_DONTWAIT) == b""
         except BlockingIOError:
             return False

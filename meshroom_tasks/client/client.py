@@ -13,13 +13,10 @@ from urllib.parse import quote
 from meshroom_tasks.client.answers import Job, JobPage, Status, Upload
 from meshroom_tasks.client.connection import Connection
 from meshroom_tasks.client.downloading import Received, download_result
-from meshroom_tasks.client.errors import ClientError, JobNotCompleted, RequestProblem
+from meshroom_tasks.client.errors import ClientError, JobNotCompleted
+from meshroom_tasks.client.log_following import follow_log
 from meshroom_tasks.client.photos import find_photos
 from meshroom_tasks.client.uploading import Sent, upload_files
-
-_NOTHING_NEW = 416
-_NO_LOG_YET = 404
-_FINISHED = ("done", "failed", "cancelled")
 
 
 def _ignore(_: int) -> None:
@@ -40,7 +37,11 @@ class Client:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing is held between requests but idle connections."""
+        self.close()
+
+    def close(self) -> None:
+        """Give up the connections that are kept between requests."""
+        self._connection.close()
 
     def upload(self, files: Mapping[str, Path], *, sent: Sent = _ignore) -> Upload:
         """Send files, by the names that they are to have; `upload.url` then stands for them in `image_urls`."""
@@ -105,19 +106,13 @@ class Client:
         self._connection.call("DELETE", _path(job_id))
 
     def log(self, job_id: str, stage: str, *, chunk: int = 0) -> Iterator[bytes]:
-        """The log of a chunk, piece by piece, until it has ended. The stage is given by its name or its node type."""
+        """The log of a chunk, some lines at a time, until it has ended; the stage by its name or its node type.
+
+        Of a log that has grown beyond what the service keeps, the first line says how much is missing.
+        """
         stage = self._stage_name(job_id, stage)
-        read = 0
-        while True:
-            finished = self._has_ended(job_id, stage, chunk)
-            piece = self._log_from(job_id, stage, chunk, read)
-            if piece:
-                read += len(piece)
-                yield piece
-            elif finished:
-                return
-            else:
-                time.sleep(1.0)
+        path = f"{_path(job_id)}/logs/{quote(stage, safe='')}"
+        yield from follow_log(self._connection, path, chunk)
 
     def download(self, job: Job | str, folder: str | Path, *, received: Received = _ignore) -> list[Path]:
         """All results of a job into `folder`, each compared with its digest; what is there already is not fetched.
@@ -138,21 +133,6 @@ class Client:
                 return stage.name
         names = ", ".join(stage.name for stage in stages) or "it has none yet"
         raise ClientError(f"job {job_id} has no stage {given}: {names}")
-
-    def _has_ended(self, job_id: str, stage: str, chunk: int) -> bool:
-        job = self.job(job_id)
-        states = [one.state for view in job.stages if view.name == stage for one in view.chunks if one.index == chunk]
-        return job.ended or all(state in _FINISHED for state in states)
-
-    def _log_from(self, job_id: str, stage: str, chunk: int, start: int) -> bytes:
-        path = f"{_path(job_id)}/logs/{quote(stage, safe='')}"
-        headers = {"Range": f"bytes={start}-"} if start else {}
-        try:
-            return bytes(self._connection.call("GET", path, params={"chunk": chunk}, headers=headers).content)
-        except RequestProblem as problem:
-            if problem.status in (_NOTHING_NEW, _NO_LOG_YET):
-                return b""
-            raise
 
 
 def last(jobs: Iterable[Job]) -> Job:

@@ -40,6 +40,8 @@ class Connection:
         self.url = url.rstrip("/")
         self._api_key = api_key
         self._of_thread = threading.local()
+        self._sessions: list[requests.Session] = []
+        self._opening = threading.Lock()
 
     def call(self, method: str, path: str, **more: Any) -> requests.Response:
         """The answer with its body. Raises RequestProblem and ServiceUnreachable."""
@@ -50,6 +52,17 @@ class Connection:
         """One try; the body is yet to be read. Raises Passing where another try may help, and RequestProblem."""
         with passing_failures(url), self._send(method, url, {**more, "stream": True}) as answer:
             yield answer
+
+    def open(self, method: str, path: str, **more: Any) -> requests.Response:
+        """One try; like `stream`, for a body that is longer read than one call lasts. Close it."""
+        with passing_failures(path):
+            return self._send(method, path, {**more, "stream": True})
+
+    def close(self) -> None:
+        with self._opening:
+            sessions, self._sessions = self._sessions, []
+        for session in sessions:
+            session.close()
 
     def _once(self, method: str, path: str, more: dict[str, Any]) -> requests.Response:
         with passing_failures(path):
@@ -73,6 +86,8 @@ class Connection:
         """One for each thread: requests does not promise that threads may share one."""
         if not hasattr(self._of_thread, "session"):
             self._of_thread.session = requests.Session()
+            with self._opening:
+                self._sessions.append(self._of_thread.session)
         session: requests.Session = self._of_thread.session
         return session
 

@@ -6,7 +6,7 @@ import threading
 import time
 
 from meshroom_tasks.errors import ObjectMissing, ServiceError
-from meshroom_tasks.handoff.stage_logs import log_key
+from meshroom_tasks.handoff.stage_logs import LONGEST_MARK, cut_mark, cut_of, log_key
 from meshroom_tasks.logs import logger
 from meshroom_tasks.storage import Storage
 
@@ -14,7 +14,6 @@ log = logger(__name__)
 
 _LONGEST = 4 << 20
 _FLUSH_SECONDS = 3.0
-_CUT = b"[... the beginning was cut ...]\n"
 
 
 class LiveLog:
@@ -26,7 +25,9 @@ class LiveLog:
     def __init__(self, storage: Storage, job_id: str, stage: str, chunk: int) -> None:
         self._storage = storage
         self._key = log_key(job_id, stage, chunk)
-        self._content = bytearray(self._earlier())
+        earlier = self._earlier()
+        self._cut, mark = cut_of(earlier[:LONGEST_MARK])
+        self._content = bytearray(earlier[mark:])
         self._changed = False
         self._stored_at = time.monotonic()
         self._lock = threading.Lock()
@@ -35,8 +36,9 @@ class LiveLog:
         with self._lock:
             self._content += line.encode(errors="replace") + b"\n"
             if len(self._content) > _LONGEST:
-                keep = self._content.find(b"\n", len(self._content) - _LONGEST // 2) + 1
-                self._content = bytearray(_CUT) + self._content[keep:]
+                out = self._content.find(b"\n", len(self._content) - _LONGEST // 2) + 1
+                del self._content[:out]
+                self._cut += out
             self._changed = True
 
     def flush(self) -> None:
@@ -51,7 +53,7 @@ class LiveLog:
         with self._lock:
             if not self._changed:
                 return
-            content, self._changed = bytes(self._content), False
+            content, self._changed = cut_mark(self._cut) + bytes(self._content), False
         self._stored_at = time.monotonic()
         try:
             self._storage.put_bytes(self._key, content, media_type="text/plain; charset=utf-8")

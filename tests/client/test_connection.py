@@ -17,6 +17,7 @@ from meshroom_tasks.client import Client, DownloadDamaged, Result, ServiceUnreac
 from meshroom_tasks.client.connection import Connection
 from meshroom_tasks.client.downloading import download_result
 from meshroom_tasks.client.errors import RequestProblem
+from meshroom_tasks.client.log_following import follow_log
 from meshroom_tasks.ports import free_port
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
@@ -147,3 +148,43 @@ def test_the_key_is_for_the_service_alone(tmp_path: Path) -> None:
     with serving(says(200, CONTENT)) as (store, asked), serving(says(500)) as (url, _):
         download_result(Connection(url, "key"), result(store), tmp_path)
     assert "X-API-Key" not in asked[0].headers
+
+
+def told(*events: tuple[str, object, int], breaks: bool = False) -> Answer:
+    """Server-sent events, each in a chunk of its own; `breaks`: in the middle of the last one."""
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        texts = [f"id: {at}\nevent: {name}\ndata: {json.dumps(data)}\n\n".encode() for name, data, at in events]
+        chunks = b"".join(b"%x\r\n%s\r\n" % (len(text), text) for text in [b"retry: 2000\n\n: still here\n\n", *texts])
+        request.protocol_version = "HTTP/1.1"
+        request.send_response(200)
+        request.send_header("Transfer-Encoding", "chunked")
+        request.end_headers()
+        request.wfile.write(chunks[:-5] if breaks else chunks + b"0\r\n\r\n")
+        request.close_connection = True
+
+    return answer
+
+
+def test_a_log_goes_on_behind_what_has_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("meshroom_tasks.client.log_following._PAUSE", 0.01)
+    answers = (
+        told(("lines", ["one", "zwö"], 9), ("lines", ["three"], 15), breaks=True),
+        hangs_up,
+        told(("lines", ["three"], 15)),
+        told(("problem", {"code": "storage_unavailable"}, 15)),
+        told(("lines", ["four"], 20), ("end", {}, 20)),
+    )
+    with serving(*answers) as (url, asked):
+        assert b"".join(follow_log(Connection(url, "key"), "/log", 3)) == "one\nzwö\nthree\nfour\n".encode()
+    assert [request.headers["Last-Event-ID"] for request in asked] == [None, "9", "9", "15", "15"]
+    assert {request.path for request in asked} == {"/log?chunk=3&follow=true"}
+
+
+def test_connections_are_given_up_with_the_client() -> None:
+    with serving(says(200, b'{"data": [], "next_cursor": null}')) as (url, _), Client(url, "key") as client:
+        assert list(client.jobs()) == []
+        kept = client._connection._session.get_adapter(url).poolmanager  # type: ignore[attr-defined]
+        assert len(kept.pools) == 1
+        client.close()
+        assert len(kept.pools) == 0

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from tests.deployment import Deployment, stages_running
 from tests.pages.conftest import NARROW, WIDE, Visitor, fits, shoot
-from tests.waiting import LONG
+from tests.waiting import LONG, eventually
 
 pytestmark = pytest.mark.browser
 
@@ -120,6 +120,31 @@ def test_a_log_of_many_lines_stays_light(service: Deployment, visitor: Visitor, 
         expect(page.get_by_role("log")).not_to_contain_text(f"line {lines - 1}")
         service.open_gate()
     service.wait(job_id)
+
+
+def test_a_page_keeps_up_with_five_thousand_lines_a_second(service: Deployment, visitor: Visitor) -> None:
+    service.script({"stages": [{"node_type": "Meshing", "until": str(service.gate), "lines_a_second": 5000}]})
+    job_id = service.submit(service.photo_urls(4, seed=17))
+    with visitor.page() as page:
+        page.goto(f"/jobs/{job_id}")
+        service.wait(job_id, until=stages_running("Meshing"))
+        page.get_by_role("row", name=re.compile("^Meshing running")).get_by_role("button", name="Log").click()
+        eventually(lambda: int(page.locator("#log-count").get_attribute("data-seen") or 0) > 30_000)
+        print("of a hundred frames, longer than 100 ms:", page.evaluate(_LONG_FRAMES))
+        assert page.locator(".log-view span").count() < 200
+        service.open_gate()
+        expect(page.locator("h1 .state")).to_have_text("completed", timeout=TIMEOUT)
+
+
+_LONG_FRAMES = """() => new Promise((resolve) => {
+    let last = performance.now(), slow = 0, left = 100;
+    const frame = (now) => {
+        if (now - last > 100) slow++;
+        last = now;
+        if (--left) requestAnimationFrame(frame); else resolve(slow);
+    };
+    requestAnimationFrame(frame);
+})"""
 
 
 def _scroll_to_the_top(page: Page) -> None:

@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from meshroom_tasks.handoff.live_log import LiveLog
 from meshroom_tasks.jobs.records import ErrorView, JobView, StageView
 from tests.jobs.conftest import delete
 from tests.web.conftest import Site
 from tests.web.problem import assert_problem
 from web.event_stream import Event, Streams
 from web.job_events import events_between
+from web.log_events import LogFollower
 from web.services import MOST_STREAMS
 
 
@@ -133,14 +135,51 @@ def test_a_log_is_followed_to_its_end(site: Site, client: FlaskClient) -> None:
     assert [line for name, lines in events if name == "lines" for line in lines] == ["one", "two", "three"]
 
 
-def test_a_log_goes_on_where_it_broke_off_and_begins_again_when_it_was_cut(site: Site, client: FlaskClient) -> None:
+def test_a_log_goes_on_where_it_broke_off_and_begins_again_when_it_is_another(site: Site, client: FlaskClient) -> None:
     job_id = site.submit()
     site.store.cancel(job_id)
     site.storage.put_bytes(f"jobs/{job_id}/logs/ingest/0.log", b"one\ntwo\n")
     path = f"/api/v1/jobs/{job_id}/logs/ingest?follow=true"
-    assert parse(client.get(path, headers={"Last-Event-ID": "4"}).data) == [("lines", ["two"])]
+    assert parse(client.get(path, headers={"Last-Event-ID": "4"}).data) == [("lines", ["two"]), ("end", {})]
     assert parse(client.get(path, headers={"Last-Event-ID": "900"}).data) == [
         ("restart", {}),
         ("lines", ["one", "two"]),
+        ("end", {}),
     ]
-    assert parse(client.get(path, headers={"Last-Event-ID": "nonsense"}).data) == [("lines", ["one", "two"])]
+    everything = [("lines", ["one", "two"]), ("end", {})]
+    assert parse(client.get(path, headers={"Last-Event-ID": "nonsense"}).data) == everything
+
+
+def test_no_line_is_missed_or_told_twice_while_the_beginning_of_a_log_is_cut(site: Site) -> None:
+    job_id, told = site.submit(), []
+    log = LiveLog(site.storage, job_id, "ingest", 0)
+    ended = threading.Event()
+    follower = LogFollower(site.storage, f"jobs/{job_id}/logs/ingest/0.log", 0, ended.is_set)
+    for number in range(90_000):
+        log.write(f"line {number:06} {'x' * 80}")
+        if number % 5_000 == 0:
+            log.close()
+            told += [line[:11] for event in follower.poll() or [] for line in event.data]
+    log.close()
+    ended.set()
+    while (events := follower.poll()) is not None:
+        told += [line[:11] for event in events if event.name == "lines" for line in event.data]
+    assert told == [f"line {number:06}" for number in range(90_000)]
+
+
+def test_who_comes_late_is_told_how_much_was_cut(site: Site, client: FlaskClient) -> None:
+    job_id = site.submit()
+    for attempt in range(2):
+        log = LiveLog(site.storage, job_id, "ingest", 0)
+        for number in range(60_000):
+            log.write(f"{attempt} {number:06} {'x' * 90}")
+        log.close()
+    site.store.cancel(job_id)
+    path = f"/api/v1/jobs/{job_id}/logs/ingest"
+    stored = client.get(path).data
+    first, _, kept = stored.partition(b"\n")
+    assert (len(stored) < 4 << 20, len(kept) % 100) == (True, 0)
+    assert first == b"[... %d bytes were cut ...]" % (12_000_000 - len(kept))
+    events = parse(client.get(f"{path}?follow=true").data)
+    lines = [line for name, lines in events if name == "lines" for line in lines]
+    assert lines == stored.decode().splitlines()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from meshroom_tasks.storage import open_storage
 from tests.waiting import LONG, eventually
 from tests.web.conftest import IMAGES, KEY
 from tests.web.serving import Server, serving
@@ -92,6 +93,24 @@ def test_open_streams_do_not_keep_the_server_from_stopping(server: Server) -> No
         assert any(line == b"event: state" for line in lines)
         server.running.send_signal(signal.SIGTERM)
         assert server.running.wait(LONG) == 0, "it waited for the stream"
+
+
+def test_what_comes_later_comes_on_the_same_stream(server: Server) -> None:
+    headers = {"X-API-Key": KEY}
+    body = {"image_urls": IMAGES}
+    job_id = requests.post(f"{server.url}/api/v1/reconstruct", json=body, headers=headers, timeout=60).json()["job_id"]
+    storage = open_storage(server.settings)
+    key, path = f"jobs/{job_id}/logs/ingest/0.log", f"/api/v1/jobs/{job_id}/logs/ingest?follow=true"
+    written = b""
+    storage.put_bytes(key, written)
+    # Well before the longest silence, after which the server would close it.
+    with requests.get(f"{server.url}{path}", headers=headers, stream=True, timeout=20) as stream:
+        lines = stream.iter_lines()
+        for number in range(3):
+            written += b"line %d\n" % number
+            storage.put_bytes(key, written)
+            told = next(line for line in lines if line.startswith(b"data:"))
+            assert json.loads(told[5:]) == [f"line {number}"]
 
 
 def test_clients_that_have_gone_leave_room_for_other_streams(server: Server) -> None:

@@ -185,7 +185,7 @@ class LogQuery(Query):
     follow: bool = Field(
         False,
         description="Send the log as server-sent events while it is written: `lines`, each with a list of whole lines, "
-        "and `restart` when its beginning was cut. `Last-Event-ID` goes on where a stream broke off.",
+        "`restart` when it was begun anew, and `end`. `Last-Event-ID` goes on where a stream broke off.",
     )
 
 

@@ -56,12 +56,7 @@ function listen(address) {
   source = new EventSource(address);
   source.addEventListener("lines", (event) => take(JSON.parse(event.data)));
   source.addEventListener("restart", () => { lines = []; dropped = 0; });
-  source.addEventListener("error", () => { if (isOver()) close(); });
-}
-
-/** Whether the chunk has ended, by what the page says now: then the stream has told everything. */
-function isOver() {
-  return document.querySelector("#log-stage option:checked")?.dataset.state !== "running";
+  source.addEventListener("end", close);
 }
 
 function take(more) {
@@ -89,6 +84,7 @@ function paint() {
     text.style.top = `${first * LINE}px`;
     text.replaceChildren(...lines.slice(first, last).map(element));
   }
+  count.dataset.seen = dropped + lines.length;
   if (lines.length) count.textContent = `${(dropped + lines.length).toLocaleString("en")} lines${dropped ? `, the last ${MOST.toLocaleString("en")} here` : ""}`;
 }
 
