@@ -33,8 +33,10 @@ def environment(**more: str) -> dict[str, str]:
 
 @contextmanager
 def running(command: list[str], folder: Path, output: Path, variables: Mapping[str, str]) -> Iterator[None]:
+    # Tests that run in the background of a shell ignore SIGINT, and what they start would too.
+    heeding = ["env", "--default-signal=INT", *command]
     with output.open("w") as out:
-        process = subprocess.Popen(command, cwd=folder, env=variables, stdout=out, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(heeding, cwd=folder, env=variables, stdout=out, stderr=subprocess.STDOUT)
     try:
         yield
         assert process.poll() is None, output.read_text()
