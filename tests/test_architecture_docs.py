@@ -21,7 +21,7 @@ from meshroom_tasks.jobs.records import JobStatus, StepState
 from meshroom_tasks.jobs.states import StepEvent, sources, target
 from meshroom_tasks.jobs.store import JobStore
 from meshroom_tasks.settings import PROJECT
-from tests.jobs.conftest import RESULTS, claim_kind, migrated, new_job, run_chunks, run_to_plan
+from tests.jobs.conftest import claim_kind, completed, migrated, new_job, run_to_plan
 
 PAGE = (PROJECT / "docs" / "architecture.md").read_text()
 PICTURE = ElementTree.parse(PROJECT / "docs" / "states.svg").getroot()
@@ -79,15 +79,6 @@ def store(tmp_path: Path) -> Iterator[JobStore]:
         )
     yield store
     store.database.engine.dispose()
-
-
-def completed(store: JobStore) -> str:
-    job_id = run_to_plan(store)
-    run_chunks(store)
-    work = claim_kind(store, "results")
-    assert work is not None
-    assert store.finish_results(work, RESULTS, {})
-    return job_id
 
 
 def failed(store: JobStore) -> str:

@@ -64,7 +64,8 @@ class LogFollower:
             end = cut + (stored.size if stored is not None else 0) - mark
             start = position if cut <= position <= end else cut
             data = self._read(mark + start - cut, min(end - start, _MOST_BYTES))
-            if not cut or self._read(0, LONGEST_MARK) == head:
+            # Else it was cut between these looks, or was so short that its head grew.
+            if self._read(0, LONGEST_MARK) == head:
                 return cut, end, data
 
     def _read(self, start: int, length: int) -> bytes:

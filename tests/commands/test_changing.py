@@ -12,18 +12,9 @@ from meshroom_tasks.commands.upkeep import sweep_once
 from meshroom_tasks.errors import PhotosWithoutOverlap
 from meshroom_tasks.jobs import tables
 from meshroom_tasks.jobs.store import JobStore
-from tests.jobs.conftest import RESULTS, claim_kind, new_job, run_chunks, run_to_plan
+from tests.jobs.conftest import claim_kind, completed, new_job, run_chunks
 
 from .conftest import Refusal, Shell
-
-
-def completed(store: JobStore) -> str:
-    job_id = run_to_plan(store)
-    run_chunks(store)
-    work = claim_kind(store, "results")
-    assert work is not None
-    assert store.finish_results(work, RESULTS, {})
-    return job_id
 
 
 def failed(store: JobStore) -> str:
