@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
 from contextvars import ContextVar
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Protocol
@@ -85,10 +87,12 @@ class _GuardedConnection(HTTPConnection):
     def _new_conn(self) -> socket.socket:
         host, port = self._dns_host.strip("[]"), self.port
         try:
-            answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            answers = _look_up(host, port)
         except (socket.gaierror, UnicodeError) as error:
             reason = error if isinstance(error, socket.gaierror) else socket.gaierror(str(error))
             raise NameResolutionError(self.host, self, reason) from error
+        except TimeoutError as error:
+            raise ConnectTimeoutError(self, f"looking up {self.host} timed out") from error
         for *_, sockaddr in answers:
             self.egress.judge(host, port, str(sockaddr[0]))
         failure: OSError = OSError("no address")
@@ -123,6 +127,24 @@ class _GuardedConnection(HTTPConnection):
         if watch is not None and self.sock is not None:  # a kept connection, opened under an earlier watch
             watch.watch(self.sock)
         super().putrequest(*args, **kwargs)
+
+
+def _look_up(host: str, port: int) -> list[Any]:
+    """What `getaddrinfo` says, for as long as the request has; TimeoutError then.
+
+    It cannot be interrupted, and tries name servers that do not answer for a minute and more: a thread is left to it.
+    """
+    answers: Future[list[Any]] = Future()
+
+    def look() -> None:
+        try:
+            answers.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except Exception as error:
+            answers.set_exception(error)
+
+    threading.Thread(target=look, name="look-up", daemon=True).start()
+    watch = current_watch.get()
+    return answers.result(watch.remaining if watch is not None else _DEFAULT_CONNECT_SECONDS)
 
 
 def _pool_classes(egress: Egress) -> dict[str, type[HTTPConnectionPool]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -28,6 +29,17 @@ from meshroom_tasks.egress.session import Watch, current_watch
 from meshroom_tasks.errors import UrlInvalid
 
 _CHUNK_BYTES = 64 * 1024
+
+# By the number that OpenSSL gives the reason (x509_vfy.h).
+_WRONG_CERTIFICATES = {
+    9: "its certificate is not valid yet",
+    10: "its certificate has expired",
+    18: "its certificate is self-signed",
+    19: "its certificate is from an unknown issuer",
+    20: "its certificate is from an unknown issuer",
+    62: "its certificate is for another name",
+    64: "its certificate is for another address",
+}
 
 
 class TransferError(Exception):
@@ -52,7 +64,7 @@ class Deadline:
     """The end of the requests made inside its `with` block: `seconds` after entering it, or when `end` is called.
 
     At the end every socket of theirs is shut, which wakes whoever waits in connecting, a TLS handshake, headers or a
-    body. Only the look-up of a name cannot be interrupted; the resolver's own time-outs bound it.
+    body. The look-up of a name is not waited for any longer than that either (`session`).
     """
 
     def __init__(self, seconds: float) -> None:
@@ -211,13 +223,17 @@ def _timed_out(deadline: Deadline) -> TransferError:
 
 def _explained(error: Exception, deadline: Deadline) -> TransferError:
     """What to say of a failure, without addresses: they are no business of a client's."""
-    if deadline.expired:
+    if not deadline.remaining:
         return _timed_out(deadline)
     causes = list(_causes(error))
     if any(isinstance(cause, NameResolutionError) for cause in causes):
         return TransferError("its host name does not resolve", transient=True)
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            reason = _WRONG_CERTIFICATES.get(cause.verify_code, "its certificate is not valid")
+            return TransferError(reason, transient=False)
     if any(isinstance(cause, TlsError | requests.exceptions.SSLError) for cause in causes):
-        return TransferError("its TLS connection failed (is the certificate valid?)", transient=False)
+        return TransferError("its TLS connection failed", transient=False)
     if isinstance(error, requests.exceptions.ConnectTimeout):
         return TransferError("connecting to it timed out", transient=True, timed_out=True)
     if any(isinstance(cause, TimeoutError) for cause in causes):

@@ -1,42 +1,30 @@
-"""Receivers behind HTTPS: only a certificate that is valid for the name of the URL is trusted."""
+"""Receivers behind HTTPS: only a certificate that is valid, and for the name of the URL, is trusted."""
 
 from __future__ import annotations
 
 import ssl
-import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from meshroom_tasks.callbacks import Outcome, post
 from meshroom_tasks.egress import Egress, guarded_session
+from tests.certificates import EXPIRED, self_signed
 from tests.loopback import Site, serving
 from tests.waiting import LONG
 
-
-def certificate(folder: Path, name: str) -> Path:
-    """A self-signed certificate for `name` (an alternative name as openssl writes it) and its key, in one file."""
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=receiver"]
-    command += ["-addext", f"subjectAltName={name}", "-keyout", "key.pem", "-out", "cert.pem"]
-    try:
-        subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=LONG)
-    except FileNotFoundError:
-        pytest.skip("no openssl command to make a certificate with")
-    both = folder / "both.pem"
-    both.write_bytes((folder / "cert.pem").read_bytes() + (folder / "key.pem").read_bytes())
-    return both
+HERE = "IP:127.0.0.1"
 
 
-@pytest.fixture(params=["IP:127.0.0.1", "DNS:another.example"])
-def receiver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, Path, Site]]:
-    """For whom its certificate is, the certificate, and the server."""
-    made = certificate(tmp_path, request.param)
+@contextmanager
+def receiver(certificate: Path) -> Iterator[Site]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(made)
+    context.load_cert_chain(certificate)
     with serving(context) as site:
         site.routes["/hook"] = lambda exchange: exchange.reply(204)
-        yield request.param, made, site
+        yield site
 
 
 def send(site: Site, trusted: Path | None) -> Outcome:
@@ -46,15 +34,26 @@ def send(site: Site, trusted: Path | None) -> Outcome:
     return post(session, site.url("/hook"), b"{}", {}, connect=LONG, total=LONG)
 
 
-def test_only_the_right_certificate_is_trusted(receiver: tuple[str, Path, Site]) -> None:
-    name, made, site = receiver
-    unknown = send(site, None)
-    assert (unknown.status_code, unknown.received) == (None, False)
-    assert "TLS" in (unknown.error or "")
-    assert site.received == [], "nothing is said to who cannot prove who it is"
-    known = send(site, made)
-    if name == "IP:127.0.0.1":
-        assert known.received
+def test_a_valid_certificate_is_trusted(tmp_path: Path) -> None:
+    certificate = self_signed(tmp_path, HERE)
+    with receiver(certificate) as site:
+        assert send(site, certificate).received
         assert [request.path for request in site.received] == ["/hook"]
-    else:
-        assert (known.status_code, known.received, site.received) == (None, False, [])
+
+
+@pytest.mark.parametrize(
+    ("name", "days", "known", "error"),
+    [
+        pytest.param(HERE, 1, False, "its certificate is self-signed", id="unknown"),
+        pytest.param("DNS:another.example", 1, True, "its certificate is for another address", id="another's"),
+        pytest.param(HERE, EXPIRED, True, "its certificate has expired", id="expired"),
+    ],
+)
+def test_a_wrong_certificate_is_not_and_the_attempt_says_why(
+    tmp_path: Path, name: str, days: int, known: bool, error: str
+) -> None:
+    certificate = self_signed(tmp_path, name, days)
+    with receiver(certificate) as site:
+        outcome = send(site, certificate if known else None)
+        assert (outcome.status_code, outcome.received, outcome.error) == (None, False, error)
+        assert site.received == [], "nothing is said to who cannot prove who it is"

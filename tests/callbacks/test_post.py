@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from functools import partial
@@ -107,6 +108,15 @@ def test_a_receiver_that_does_not_answer_in_time(site: Site) -> None:
     outcome = send(site, partial(dripping, b""), total=0.5)
     assert (outcome.status_code, outcome.timed_out) == (None, True)
     assert outcome.error == "no complete answer within 0.5 s"
+
+
+def test_a_receiver_that_does_not_read() -> None:
+    """Sending counts to the same time as waiting for the answer."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        authority = f"127.0.0.1:{listener.getsockname()[1]}"
+        session = guarded_session(Egress(frozenset({authority})), max_redirects=0)
+        outcome = post(session, f"http://{authority}/", b"x" * 50_000_000, {}, connect=30.0, total=0.5)
+    assert (outcome.error, outcome.timed_out) == ("no complete answer within 0.5 s", True)
 
 
 def test_a_status_counts_whatever_comes_after_it(site: Site) -> None:

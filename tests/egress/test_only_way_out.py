@@ -18,7 +18,7 @@ NETWORK = {
 IMPORTS = {
     "meshroom_tasks/egress/addresses.py": {"requests", "socket", "urllib3"},  # Judging names: inet_aton, IDNA.
     "meshroom_tasks/egress/session.py": {"requests", "socket", "urllib3"},
-    "meshroom_tasks/egress/transfer.py": {"requests", "socket", "urllib3", "http.client"},
+    "meshroom_tasks/egress/transfer.py": {"requests", "socket", "urllib3", "http.client", "ssl"},
     "meshroom_tasks/callbacks.py": {"requests"},  # The type of the session that it is given, here and below.
     "meshroom_tasks/ingest/download.py": {"requests"},
     "meshroom_tasks/ingest/photos.py": {"requests"},
@@ -70,8 +70,8 @@ def test_nobody_makes_a_session_or_a_request_of_requests() -> None:
     assert [call for call in made if call[1] not in harmless] == [
         ("meshroom_tasks/client/connection.py", "requests.Session"),
         ("meshroom_tasks/egress/addresses.py", "requests.Request"),  # It is never sent.
-        ("meshroom_tasks/egress/session.py", "socket.getaddrinfo"),
         ("meshroom_tasks/egress/session.py", "socket.socket"),
+        ("meshroom_tasks/egress/session.py", "socket.getaddrinfo"),
         ("meshroom_tasks/engine/guard/__main__.py", "socket.socket"),  # From a descriptor.
         ("meshroom_tasks/ports.py", "socket.socket"),
         ("meshroom_tasks/ports.py", "socket.socket"),

@@ -3,7 +3,6 @@ from __future__ import annotations
 import logging
 import socket
 import ssl
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ import requests
 
 from meshroom_tasks.egress import Deadline, Egress, TransferError, guarded_session, stream
 from meshroom_tasks.errors import AddressNotAllowed, UrlInvalid
+from tests.certificates import EXPIRED, self_signed
 from tests.egress.test_addresses import BLOCKED
 from tests.loopback import Exchange, Site, serving
 
@@ -261,16 +261,8 @@ def test_a_name_that_does_not_resolve(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A self-signed certificate for photos.test and its key, in one file."""
-    folder = tmp_path_factory.mktemp("tls")
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=photos.test"]
-    command += ["-addext", "subjectAltName=DNS:photos.test", "-keyout", "key.pem", "-out", "cert.pem"]
-    try:
-        subprocess.run(command, cwd=folder, check=True, capture_output=True)
-    except FileNotFoundError:
-        pytest.skip("no openssl command to make a certificate with")
-    (folder / "both.pem").write_bytes((folder / "cert.pem").read_bytes() + (folder / "key.pem").read_bytes())
-    return folder / "both.pem"
+    """For photos.test."""
+    return self_signed(tmp_path_factory.mktemp("tls"), "DNS:photos.test")
 
 
 @contextmanager
@@ -303,11 +295,43 @@ def test_tls_checks_and_sends_the_name_not_the_address(certificate: Path, resolv
     resolve({"photos.test": [("127.0.0.1",)], "other.test": [("127.0.0.1",)]})
     with secure_server(certificate) as (port, names):
         session = session_for(f"photos.test:{port}", f"other.test:{port}")
-        with pytest.raises(TransferError, match="TLS"):
-            fetch(session, f"https://photos.test:{port}/")  # nobody knows this certificate's issuer
+        with pytest.raises(TransferError, match="its certificate is self-signed"):
+            fetch(session, f"https://photos.test:{port}/")
         session.verify = str(certificate)
         assert fetch(session, f"https://photos.test:{port}/") == (200, f"photos.test:{port}".encode())
         assert names[-1] == "photos.test"
-        with pytest.raises(TransferError, match="TLS") as caught:
+        with pytest.raises(TransferError, match="its certificate is for another name") as caught:
             fetch(session, f"https://other.test:{port}/")
         assert not caught.value.transient
+
+
+def test_an_expired_certificate(tmp_path: Path, resolve: Callable[..., list[str]]) -> None:
+    resolve({"photos.test": [("127.0.0.1",)]})
+    certificate = self_signed(tmp_path, "DNS:photos.test", EXPIRED)
+    with secure_server(certificate) as (port, _):
+        session = session_for(f"photos.test:{port}")
+        session.verify = str(certificate)
+        with pytest.raises(TransferError, match="its certificate has expired") as caught:
+            fetch(session, f"https://photos.test:{port}/")
+        assert not caught.value.transient
+
+
+def test_a_server_that_speaks_no_tls(site: Site) -> None:
+    with pytest.raises(TransferError, match="TLS connection failed"):
+        fetch(session_for(site.authority), f"https://{site.authority}/")
+
+
+def test_a_name_server_that_does_not_answer_is_left_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = threading.Event()
+
+    def silent(*args: Any, **kwargs: Any) -> list[Any]:
+        answers.wait()
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", silent)
+    try:
+        with pytest.raises(TransferError, match="no complete answer within") as caught:
+            fetch(session_for(), "http://photos.example.com/", seconds=0.4)
+        assert caught.value.timed_out
+    finally:
+        answers.set()
