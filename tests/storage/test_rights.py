@@ -98,6 +98,24 @@ def test_the_store_refuses_what_is_not_the_web_apps_own(owner: Storage, web: Sto
             )
 
 
+def test_forms_need_the_right_to_the_whole_bucket(owner: Storage, web: Storage) -> None:
+    """SeaweedFS judges who signed a form by the bucket, not by the key in it: limited keys can give none, and in the
+    containers the web app takes uploads itself. Whoever may write to the bucket gives forms for one key and size."""
+
+    def post(storage: Storage, data: bytes, **changed: str) -> int:
+        form = storage.post_form("uploads/u/00000", size=7, seconds=60)
+        assert form is not None
+        fields = {**form.fields, **changed}
+        return requests.post(form.url, data=fields, files={"file": ("x", data)}, timeout=60).status_code
+
+    assert post(web, b"photo 1") == 403
+    assert post(owner, b"photo 1", key="inputs/abc/0000.jpg") == 403
+    assert post(owner, b"photo 12") == post(owner, b"photo") == 400
+    assert owner.stat("uploads/u/00000") is None
+    assert post(owner, b"photo 1") == 204
+    owner.delete("uploads/u/00000")
+
+
 def client_of(seaweedfs: SeaweedFS) -> Any:
     import boto3
 
