@@ -21,6 +21,7 @@ from meshroom_tasks.handoff.stage_cache import StageCache
 from meshroom_tasks.handoff.verification import Verification
 from meshroom_tasks.jobs.store import JobStore, open_store
 from meshroom_tasks.logs import configure_logging, logger
+from meshroom_tasks.ownership import is_ours
 from meshroom_tasks.removal import (
     remove_expired_jobs,
     remove_expired_results,
@@ -62,7 +63,7 @@ def sweep(store: JobStore) -> Swept:
 
 class Tidying:
     """Removes what has expired, what killed writers left and what the stage cache should not keep, forgets old
-    idempotency keys: at most `every` so many seconds."""
+    idempotency keys: at most `every` so many seconds. From the object store of another installation nothing goes."""
 
     def __init__(self, store: JobStore, storage: Storage, limits: CacheLimits, every: float = 600.0) -> None:
         self._store = store
@@ -76,6 +77,9 @@ class Tidying:
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + self._every
             self._store.forget_submissions(_SUBMISSIONS_KEPT)
+            self._store.tell_expiring(_TOLD_AT_A_TIME)
+            if not is_ours(self._store, self._storage):
+                return
             self._tidy_jobs()
             self._tidy_cache()
             if expired := remove_expired_uploads(self._store, self._storage):
@@ -88,7 +92,6 @@ class Tidying:
             if left := remove_left_behind(self._store, self._storage, older_than=_LEFT_BEHIND):
                 log.info("objects of no job removed", count=left)
             self._next_search = time.monotonic() + _LEFT_BEHIND.total_seconds()
-        self._store.tell_expiring(_TOLD_AT_A_TIME)
         if results := remove_expired_results(self._store, self._storage):
             log.info("expired results removed", jobs=results)
         if jobs := remove_expired_jobs(self._store, self._storage):

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 import requests
 
+from meshroom_tasks.ownership import mark_of
+from meshroom_tasks.storage import open_storage
 from tests.deployment import Deployment, deployed
 from tests.scripted_engine import Run, overlapping
 from tests.servers.postgres import PostgresServer, binaries_here
@@ -137,6 +139,7 @@ def test_what_was_backed_up_comes_back_and_goes_on(running: Deployment, keeper: 
     keeper.back_up(backup)
     afterwards = running.submit(running.photo_urls(4, seed=3))
     running.service.stop()
+    installation, storage = running.store.installation().id, open_storage(running.settings)
     before = len(running.ledger())
     keeper.destroy()
     shutil.rmtree(running.settings.workspace)
@@ -153,6 +156,7 @@ def test_what_was_backed_up_comes_back_and_goes_on(running: Deployment, keeper: 
     assert overlapping(runs) == []
     again = stored & computed(runs[before:])
     assert not again, "what was stored before is not computed again"
+    assert running.store.installation().id == installation == mark_of(storage)
     unknown = requests.get(
         f"{running.service.url}/api/v1/jobs/{afterwards}", headers={"X-API-Key": running.service.api_key}, timeout=30
     )

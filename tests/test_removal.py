@@ -18,6 +18,7 @@ from meshroom_tasks.jobs.addresses import Address, lineage_of
 from meshroom_tasks.jobs.database import Database
 from meshroom_tasks.jobs.records import Expiry, Photo
 from meshroom_tasks.jobs.store import JobStore
+from meshroom_tasks.ownership import MARK
 from meshroom_tasks.removal import remove_job, remove_left_behind, remove_unused_photos
 from meshroom_tasks.settings import load_settings
 from meshroom_tasks.storage import Storage, open_storage
@@ -101,7 +102,7 @@ def put_photos(storage: Storage, digest: str) -> None:
 def kept(storage: Storage) -> set[str]:
     """What there is: the first part of each key, and the job or photos that it names."""
     found = set()
-    for key in storage.list():
+    for key in set(storage.list()) - {MARK}:
         parts = key.split("/")
         found.add(f"{parts[0]} {parts[2] if parts[0] == 'cache' else parts[1]}")
     return found

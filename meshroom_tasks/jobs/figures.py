@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from meshroom_tasks.errors import AddressNotAllowed
 from meshroom_tasks.jobs import tables
 from meshroom_tasks.jobs.base import StoreBase
+from meshroom_tasks.jobs.installation import installation
 from meshroom_tasks.jobs.records import JobStatus
 from meshroom_tasks.jobs.retries import briefly
 
@@ -43,6 +44,7 @@ class Figures:
     oldest_pending_seconds: float
     hints: int
     blocked: dict[str, int]
+    storage_is_anothers: bool
 
 
 class Monitoring(StoreBase):
@@ -72,6 +74,7 @@ class Monitoring(StoreBase):
             pending = sa.select(count, sa.func.min(delivery.created_at)).where(delivery.status == "pending")
             waiting, oldest = connection.execute(pending).one()
             hints = connection.execute(sa.select(count).select_from(tables.outbox)).scalar_one()
+            storage_is_anothers = connection.execute(sa.select(installation.c.storage_is_anothers)).scalar_one()
             ended = connection.execute(
                 sa.select(
                     step.kind, tables.stage.c.node_type, step.state, step.cached, step.started_at, step.finished_at
@@ -95,4 +98,5 @@ class Monitoring(StoreBase):
             oldest_pending_seconds=max(0.0, (now - oldest).total_seconds()) if oldest is not None else 0.0,
             hints=hints,
             blocked=blocked,
+            storage_is_anothers=storage_is_anothers,
         )

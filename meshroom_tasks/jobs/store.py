@@ -9,6 +9,7 @@ from meshroom_tasks.jobs.database import Database, Limits
 from meshroom_tasks.jobs.deliveries import Deliveries
 from meshroom_tasks.jobs.endpoints import Endpoints
 from meshroom_tasks.jobs.figures import Monitoring
+from meshroom_tasks.jobs.installation import Installations
 from meshroom_tasks.jobs.keys import Keys
 from meshroom_tasks.jobs.outbox import Outbox
 from meshroom_tasks.jobs.photo_sets import PhotoSets
@@ -23,7 +24,19 @@ from meshroom_tasks.settings import Settings
 
 
 class JobStore(
-    Submission, WorkStore, Deliveries, Endpoints, Retention, PhotoSets, Photos, Outbox, Views, Workers, Keys, Monitoring
+    Submission,
+    WorkStore,
+    Deliveries,
+    Endpoints,
+    Retention,
+    PhotoSets,
+    Photos,
+    Outbox,
+    Views,
+    Workers,
+    Keys,
+    Monitoring,
+    Installations,
 ):
     """SQL is the truth about what is wanted."""
 

@@ -42,6 +42,9 @@ def test_it_says_what_the_tables_say(site: Site) -> None:
     assert found["recon_steps", "ingest", "ready"] == 2
     assert (found["recon_workers", "running"], found[("recon_queues_without_worker",)]) == (1, 2)
     assert found[("recon_outbox_hints",)] == 2
+    assert found[("recon_storage_of_another_installation",)] == 0
+    site.store.note_storage(is_anothers=True)
+    eventually(lambda: read(site)[("recon_storage_of_another_installation",)] == 1)
     assert found[("recon_webhook_oldest_pending_seconds",)] == 0
 
 

@@ -86,6 +86,12 @@ class _Collector(Collector):
             figures.blocked,
         )
         yield _gauge("recon_outbox_hints", "Hints that were not sent yet.", (), {(): figures.hints})
+        yield _gauge(
+            "recon_storage_of_another_installation",
+            "1 where nothing is removed, since the object store is not that of this database.",
+            (),
+            {(): figures.storage_is_anothers},
+        )
 
 
 def _gauge(name: str, about: str, labels: tuple[str, ...], values: Mapping[Any, float]) -> GaugeMetricFamily:
