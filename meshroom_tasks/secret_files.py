@@ -23,21 +23,22 @@ from meshroom_tasks.storage.identities import identities
 LEAST_LENGTH = 16
 """Of secrets that guard what can be reached from outside."""
 
-_OUTWARD = ("X_API_KEY", "FLOWER_PASSWORD")
-_MADE = (*_OUTWARD, "SESSION_SECRET", "BROKER_PASSWORD", "POSTGRES_PASSWORD")
+_OUTWARD = ("X_API_KEY", "FLOWER_PASSWORD", "METRICS_TOKEN", "SESSION_SECRET")
+_MADE = ("X_API_KEY", "FLOWER_PASSWORD", "SESSION_SECRET", "BROKER_PASSWORD", "POSTGRES_PASSWORD")
 _BUCKET = Settings.model_fields["aws_bucket_name"].default
 _STORE_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 _WEB_STORE_KEYS = ("WEB_AWS_ACCESS_KEY_ID", "WEB_AWS_SECRET_ACCESS_KEY")
 _BROKER = ("BROKER_URL", "BROKER_PASSWORD")
 _NEEDED: dict[str, dict[str, str]] = {
     "web": {
-        **{name: name for name in ("X_API_KEY", "SESSION_SECRET", "DATABASE_URL", *_BROKER, "AWS_SESSION_TOKEN")},
+        **{name: name for name in ("X_API_KEY", "METRICS_TOKEN", "SESSION_SECRET")},
+        **{name: name for name in ("DATABASE_URL", *_BROKER, "AWS_SESSION_TOKEN")},
         **dict(zip(_STORE_KEYS, _WEB_STORE_KEYS, strict=True)),
     },
     "flower": {name: name for name in ("FLOWER_PASSWORD", *_BROKER)},
 }
 """Of each service with a folder of its own: its files, and what they are copies of."""
-_ONLY_GIVEN = ("WEBHOOK_SECRET", "BROKER_URL", "AWS_SESSION_TOKEN")
+_ONLY_GIVEN = ("METRICS_TOKEN", "WEBHOOK_SECRET", "BROKER_URL", "AWS_SESSION_TOKEN")
 
 
 def write_secrets(folder: Path, given: Mapping[str, str]) -> list[str]:

@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
+from pydantic import SecretStr
 
 from meshroom_tasks.secret_files import LEAST_LENGTH, main, write_secrets
-from meshroom_tasks.settings import load_settings
+from meshroom_tasks.settings import PROJECT, Settings, load_settings
 
 MADE = {
     *("X_API_KEY", "FLOWER_PASSWORD", "SESSION_SECRET", "BROKER_PASSWORD", "POSTGRES_PASSWORD"),
@@ -75,7 +77,8 @@ def test_a_store_in_a_prefix(tmp_path: Path) -> None:
     assert "Write:photos/service/uploads/*" in web["actions"]
 
 
-def test_what_is_reached_from_outside_sees_what_it_needs(tmp_path: Path) -> None:
+def test_what_is_reached_from_outside_sees_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METRICS_TOKEN", "a-token-of-prometheus")
     all_of_them, web, flower = (tmp_path / name for name in ("all", "web", "flower"))
     for folder in (all_of_them, web, flower):
         folder.mkdir()
@@ -85,6 +88,7 @@ def test_what_is_reached_from_outside_sees_what_it_needs(tmp_path: Path) -> None
     assert set(of_flower) == {"flower_password", "broker_url", "broker_password"}
     assert of_web["aws_secret_access_key"] == everything["web_aws_secret_access_key"]
     assert of_web["x_api_key"] == everything["x_api_key"]
+    assert of_web["metrics_token"] == everything["metrics_token"] == "a-token-of-prometheus"
     hidden = {
         "aws_secret_access_key",
         "flower_password",
@@ -98,12 +102,21 @@ def test_what_is_reached_from_outside_sees_what_it_needs(tmp_path: Path) -> None
     assert main([str(all_of_them), f"store={web}"]) == main([]) == main([str(all_of_them), "web"]) == 2
 
 
-@pytest.mark.parametrize("name", ["X_API_KEY", "FLOWER_PASSWORD"])
+@pytest.mark.parametrize("name", ["X_API_KEY", "FLOWER_PASSWORD", "METRICS_TOKEN", "SESSION_SECRET"])
 @pytest.mark.parametrize("value", ["change-me", "x" * (LEAST_LENGTH - 1)])
 def test_a_short_key_is_refused(tmp_path: Path, name: str, value: str) -> None:
     with pytest.raises(ValueError, match=name):
         write_secrets(tmp_path, {name: value})
     assert read(tmp_path) == {}
+
+
+def test_every_secret_of_the_operators_file_is_handed_on_as_a_file_alone() -> None:
+    """Compose gives containers all of `.env`: what is secret there must be blank in their environment."""
+    secret = {name.upper() for name, field in Settings.model_fields.items() if field.annotation is SecretStr}
+    secret |= {"DATABASE_URL", "BROKER_URL", "AWS_ACCESS_KEY_ID"}
+    compose = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())
+    assert secret <= {name for name, value in compose["x-service"]["environment"].items() if value == ""}
+    assert {name: f"${{{name}:-}}" for name in secret}.items() <= compose["services"]["secrets"]["environment"].items()
 
 
 def test_the_settings_read_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
