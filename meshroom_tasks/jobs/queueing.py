@@ -53,7 +53,7 @@ def best_of(
             step.not_before.is_(None) | (step.not_before <= now),
             ~same_address,
         )
-        .order_by(step.rank, step.queued_at, step.position, step.chunk, step.id)
+        .order_by(step.rank, step.queued_at, step.job_id, step.position, step.chunk, step.id)
         .limit(limit)
     )
     return query if jobs is None else query.where(step.job_id.in_(jobs))

@@ -127,7 +127,7 @@ job = sa.Table(
     sa.Column("results_going", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Index(None, "created_at", "id"),
     sa.Index(None, "tenant", "created_at", "id"),
-    sa.Index(None, "tenant", "status"),
+    sa.Index(None, "tenant", "status", "created_at", "id"),
     sa.Index(None, "status"),
     sa.Index(None, "photos_digest"),
     sa.Index(None, "expires_at", **_where("expires_at is not null")),
@@ -240,7 +240,9 @@ step = sa.Table(
     sa.Index(None, "job_id", "stage"),
     sa.Index("ix_step_lease", "lease_until", **_where("state = 'running'")),
     sa.Index(
-        "ix_step_turn", "queue", "tenant", "rank", "queued_at", "position", "chunk", "id", **_where("state = 'ready'")
+        "ix_step_turn",
+        *("queue", "tenant", "rank", "queued_at", "job_id", "position", "chunk", "id"),
+        **_where("state = 'ready'"),
     ),
     # The share that each tenant has of a queue now, and when it last got a turn.
     sa.Index("ix_step_running", "tenant", "queue", **_where("state = 'running'")),

@@ -48,11 +48,22 @@ _STEPS = (
     )
     .add_columns(tables.step.c.started_at, tables.step.c.finished_at)
     .where(tables.step.c.job_id.in_(_IDS))
+    .order_by(tables.step.c.position, tables.step.c.chunk)
 )
 _STAGES = (
     _columns(tables.stage, "job_id name node_type reads")
     .where(tables.stage.c.job_id.in_(_IDS))
     .order_by(tables.stage.c.position)
+)
+
+_RUNNING = tables.step.alias("running")
+_COMPUTED_ELSEWHERE = sa.select(
+    tables.step.c.id, tables.step.c.tenant, _RUNNING.c.job_id, _RUNNING.c.tenant.label("other")
+).where(
+    tables.step.c.job_id.in_(_IDS),
+    in_state("ready"),
+    _RUNNING.c.address == tables.step.c.address,
+    in_state("running", _RUNNING),
 )
 
 
@@ -112,7 +123,7 @@ class Views(Places, Waiting, Standing):
         now = self._now(connection)
         steps = _by_job(connection.execute(_STEPS, {"job_ids": ids}))
         stages = _by_job(connection.execute(_STAGES, {"job_ids": ids}))
-        tasks = {job.id: _tasks(steps[job.id], now) for job in jobs}
+        tasks = {job_id: [task_of(step, now) for step in steps[job_id]] for job_id in ids}
         queues = {job.id: frozenset(task.queue for task in tasks[job.id] if task.state == "ready") for job in jobs}
         waiting = [job_id for job_id in ids if queues[job_id]]
         waits = {**self._computed_elsewhere(connection, waiting), **self._waits(connection, waiting)} if waiting else {}
@@ -137,14 +148,7 @@ class Views(Places, Waiting, Standing):
 
         A job of another tenant is not named: whoever knows its id may fetch its results.
         """
-        step, running = tables.step.c, tables.step.alias("running")
-        query = sa.select(step.id, step.tenant, running.c.job_id, running.c.tenant.label("other")).where(
-            step.job_id.in_(job_ids),
-            in_state("ready"),
-            running.c.address == step.address,
-            in_state("running", running),
-        )
-        found = connection.execute(query)
+        found = connection.execute(_COMPUTED_ELSEWHERE, {"job_ids": job_ids})
         named = {row.id: f"job {row.job_id}" if row.other == row.tenant else "another job" for row in found}
         return {step_id: f"waiting for {other}, which computes the same" for step_id, other in named.items()}
 
@@ -154,10 +158,6 @@ def _by_job(rows: Iterable[Row]) -> defaultdict[str, list[Row]]:
     for row in rows:
         found[row.job_id].append(row)
     return found
-
-
-def _tasks(steps: Sequence[Row], now: datetime) -> list[Task]:
-    return [task_of(step, now) for step in sorted(steps, key=lambda step: (step.position, step.chunk))]
 
 
 def _seconds_left(job: Row, stages: Sequence[Row], tasks: Sequence[Task], room: Room) -> float | None:

@@ -16,6 +16,17 @@ from meshroom_tasks.jobs.avoidance import Avoidance
 from meshroom_tasks.jobs.base import Row, moving
 from meshroom_tasks.jobs.states import StepEvent
 
+_WAITS = (
+    sa.select(tables.disk_wait.c.step_id, tables.disk_wait.c.worker, tables.disk_wait.c.reason)
+    .join(tables.step, tables.step.c.id == tables.disk_wait.c.step_id)
+    .where(
+        tables.step.c.job_id.in_(sa.bindparam("job_ids", expanding=True)),
+        tables.step.c.state == "ready",
+        tables.disk_wait.c.until > sa.bindparam("since"),
+    )
+    .order_by(tables.disk_wait.c.worker)
+)
+
 
 class Waiting(Avoidance):
     def _put_off(self, connection: sa.Connection, job: Row, step: Row, error: WaitingForDisk) -> None:
@@ -49,14 +60,8 @@ class Waiting(Avoidance):
 
     def _waits(self, connection: sa.Connection, job_ids: Collection[str]) -> dict[str, str]:
         """By step: on whose disks it waits for room, and why. Waits that nobody renewed are over."""
-        wait, step = tables.disk_wait.c, tables.step.c
         since = self._now(connection) - self.timing.longest_hint
-        rows = connection.execute(
-            sa.select(wait.step_id, wait.worker, wait.reason)
-            .join(tables.step, step.id == wait.step_id)
-            .where(step.job_id.in_(job_ids), step.state == "ready", wait.until > since)
-            .order_by(wait.worker)
-        )
+        rows = connection.execute(_WAITS, {"job_ids": job_ids, "since": since})
         found: dict[str, list[str]] = {}
         for row in rows:
             found.setdefault(row.step_id, []).append(f"waiting for disk on worker {row.worker}: {row.reason}")
