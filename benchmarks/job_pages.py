@@ -24,6 +24,7 @@ import sqlalchemy as sa
 from flask.testing import FlaskClient
 
 from meshroom_tasks.jobs import tables
+from meshroom_tasks.jobs.records import JobStatus
 from meshroom_tasks.jobs.store import JobStore, open_store
 from meshroom_tasks.settings import load_settings
 from web.app import create_app
@@ -147,6 +148,18 @@ def measure(what: str, client: FlaskClient, path: str, rounds: int, prepare: Cal
     print(f"{what:36} median {median:6.2f} ms   p95 {p95:6.2f} ms   /healthz {statistics.median(bare[2:]):5.2f} ms")
 
 
+def measure_looks(what: str, store: JobStore, rounds: int) -> None:
+    statuses: tuple[JobStatus | None, ...] = (None, "completed")
+    for status in statuses:
+        times = []
+        for _ in range(rounds + 2):
+            begun = time.perf_counter()
+            store.glance(tenant="default", limit=20, status=status)
+            times.append((time.perf_counter() - begun) * 1000)
+        shown = f"a look at {what} jobs, {status or 'all'}"
+        print(f"{shown:36} median {statistics.median(times[2:]):6.2f} ms")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=10_000)
@@ -158,6 +171,7 @@ def main() -> None:
         client = create_app(settings).test_client()
         fill(store, given.jobs, planned=False)
         measure(f"a page of {given.jobs:,} queued jobs", client, "/api/v1/jobs", given.rounds, lambda _: None)
+        measure_looks(f"{given.jobs:,}", store, given.rounds)
         fill(store, given.jobs, planned=True)
         measure(f"and of {given.jobs:,} planned ones", client, "/api/v1/jobs", given.rounds, lambda _: None)
         large = large_job(store)

@@ -13,7 +13,7 @@ from web import auth, converters, docs, parameters, problems, request_ids, secur
 from web.api import deliveries, events, health, jobs, logs, metrics, pipelines, reconstruct, results, uploads, workers
 from web.bodies import MAX_BYTES, StrictRequest
 from web.openapi import document
-from web.pages import assets, job, new_job, pictures, rendering, signing_in
+from web.pages import assets, job, jobs_events, new_job, pictures, rendering, signing_in
 from web.pages import jobs as jobs_page
 from web.pages import workers as workers_page
 
@@ -36,6 +36,7 @@ _BLUEPRINTS = (
     assets.blueprint,
     signing_in.blueprint,
     jobs_page.blueprint,
+    jobs_events.blueprint,
     job.blueprint,
     pictures.blueprint,
     new_job.blueprint,

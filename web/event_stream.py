@@ -65,8 +65,10 @@ class Streams:
     def close(self) -> None:
         self._closing.set()
 
-    def open(self, poll: Poll, tenant: str) -> Response:
-        """Send what `poll` brings until it says that this was all. Raises TooManyStreams.
+    def open(self, poll: Poll, tenant: str, *, pause: float = POLL_SECONDS) -> Response:
+        """Send what `poll` brings, asked again after each `pause`, until it says that this was all.
+
+        Raises TooManyStreams.
 
         The first round is made here, so that its errors are answers like any other.
         """
@@ -79,12 +81,14 @@ class Streams:
             give_back()
             raise
         is_gone = _gone(request.environ.get("gunicorn.socket"))
-        response = Response(self._send(first, poll, is_gone), content_type=MEDIA_TYPE)
+        response = Response(self._send(first, poll, pause, is_gone), content_type=MEDIA_TYPE)
         response.headers["Cache-Control"] = "no-store"
         response.headers["X-Accel-Buffering"] = "no"
         return until_closed(response, give_back)
 
-    def _send(self, events: list[Event] | None, poll: Poll, is_gone: Callable[[], bool]) -> Iterator[bytes]:
+    def _send(
+        self, events: list[Event] | None, poll: Poll, pause: float, is_gone: Callable[[], bool]
+    ) -> Iterator[bytes]:
         yield f"retry: {_RETRY_MILLISECONDS}\n\n".encode()
         ends_at = time.monotonic() + _LONGEST_SECONDS
         quiet_until = time.monotonic() + _KEEP_ALIVE_SECONDS
@@ -92,7 +96,7 @@ class Streams:
             if events or time.monotonic() > quiet_until:
                 yield b"".join(event.encoded() for event in events) or b": still here\n\n"
                 quiet_until = time.monotonic() + _KEEP_ALIVE_SECONDS
-            if self._closing.wait(POLL_SECONDS) or is_gone():
+            if self._closing.wait(pause) or is_gone():
                 return
             try:
                 events = poll()

@@ -27,13 +27,14 @@ from web.recent import Recent
 from web.slots import Slots
 
 _NAME = "meshroom_tasks"
-THREADS = 92
+THREADS = 108
 MOST_STREAMS, MOST_STREAMS_OF_ONE = 24, 16
+MOST_WATCHERS, MOST_WATCHERS_OF_ONE = 16, 12
 MOST_UPLOADS, MOST_UPLOADS_OF_ONE = 12, 8
 MOST_DOWNLOADS, MOST_DOWNLOADS_OF_ONE = 24, 16
 MOST_BODIES, MOST_BODIES_OF_ONE = 24, 16
-"""Open event streams, files that are received, files that are sent, and other bodies that are being read, of one
-process and of one of its tenants; the other threads answer everybody else."""
+"""Open event streams, pages that are told of changes, files that are received, files that are sent, and other bodies
+that are being read, of one process and of one of its tenants; the other threads answer everybody else."""
 _ENGINE_SECONDS = 2.0
 _PATIENCE = 10.0  # Seconds that a request may wait for the object store.
 
@@ -51,6 +52,7 @@ class Services:
     announce: Callable[[], None]
     check_broker: Callable[[], None]
     streams: Streams = field(default_factory=lambda: Streams(MOST_STREAMS, MOST_STREAMS_OF_ONE))
+    watching: Streams = field(default_factory=lambda: Streams(MOST_WATCHERS, MOST_WATCHERS_OF_ONE))
     receiving: Receiving = field(default_factory=lambda: Receiving(MOST_UPLOADS, MOST_UPLOADS_OF_ONE))
     reading: Slots = field(default_factory=lambda: Slots(MOST_BODIES, MOST_BODIES_OF_ONE))
     sending: Sending = field(default_factory=lambda: Sending(MOST_DOWNLOADS, MOST_DOWNLOADS_OF_ONE))
@@ -92,10 +94,11 @@ def install(app: Flask, services: Services) -> None:
 
 def end_streams_on_stop(app: Flask) -> None:
     """Have SIGTERM end the event streams before the server waits for the requests that are open."""
-    streams, stop = cast(Services, app.extensions[_NAME]).streams, signal.getsignal(signal.SIGTERM)
+    parts, stop = cast(Services, app.extensions[_NAME]), signal.getsignal(signal.SIGTERM)
 
     def end_streams(number: int, frame: FrameType | None) -> None:
-        streams.close()
+        parts.streams.close()
+        parts.watching.close()
         if callable(stop):
             stop(number, frame)
 

@@ -9,6 +9,7 @@ from meshroom_tasks.jobs.database import Database, Limits
 from meshroom_tasks.jobs.deliveries import Deliveries
 from meshroom_tasks.jobs.endpoints import Endpoints
 from meshroom_tasks.jobs.figures import Monitoring
+from meshroom_tasks.jobs.glances import Glances
 from meshroom_tasks.jobs.installation import Installations
 from meshroom_tasks.jobs.keys import Keys
 from meshroom_tasks.jobs.outbox import Outbox
@@ -33,6 +34,7 @@ class JobStore(
     Photos,
     Outbox,
     Views,
+    Glances,
     Workers,
     Keys,
     Monitoring,

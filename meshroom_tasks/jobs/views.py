@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from meshroom_tasks.errors import NotFound
 from meshroom_tasks.jobs import tables
 from meshroom_tasks.jobs.base import Row, belongs_to, error_view
-from meshroom_tasks.jobs.cursors import read_cursor, write_cursor
+from meshroom_tasks.jobs.cursors import write_cursor
+from meshroom_tasks.jobs.listing import newest_first
 from meshroom_tasks.jobs.places import Places, Room
 from meshroom_tasks.jobs.progress import Task, job_progress
 from meshroom_tasks.jobs.queueing import in_state
@@ -98,16 +99,7 @@ class Views(Places, Waiting, Standing):
         tenant: str | None = None,
     ) -> Page:
         """Newest first; of one tenant, or of all. A cursor stays valid while jobs come and go."""
-        query = _JOBS.where(belongs_to(tenant))
-        query = query.order_by(tables.job.c.created_at.desc(), tables.job.c.id.desc())
-        if status is not None:
-            query = query.where(tables.job.c.status == status)
-        if created_after is not None:
-            query = query.where(tables.job.c.created_at > created_after)
-        if cursor is not None:
-            created_at, job_id = read_cursor(cursor)
-            same = (tables.job.c.created_at == created_at) & (tables.job.c.id < job_id)
-            query = query.where((tables.job.c.created_at < created_at) | same)
+        query = newest_first(_JOBS, tenant=tenant, status=status, cursor=cursor, created_after=created_after)
         with self.database.snapshot() as connection:
             rows = connection.execute(query.limit(limit + 1)).all()
             views = self._views(connection, rows[:limit])

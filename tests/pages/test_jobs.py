@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+import requests
+from playwright.sync_api import Browser, Page, expect
 
 from tests.deployment import Deployment, deployed
 from tests.pages.conftest import NARROW, WIDE, Visitor, fits, shoot
@@ -73,6 +74,50 @@ def test_the_list_lives(service: Deployment, visitor: Visitor) -> None:
             expect(page.locator(".job-card")).to_have_count(1)
     service.open_gate()
     service.wait(held)
+
+
+def asked_again(page: Page) -> list[str]:
+    """What the page asks for from now on, to show what is new."""
+    asked: list[str] = []
+    page.on("request", lambda request: request.headers.get("x-requested-with") == "live" and asked.append(request.url))
+    return asked
+
+
+def test_the_list_is_told_of_what_is_new_and_does_not_ask(service: Deployment, visitor: Visitor) -> None:
+    service.script({"stages": [{"node_type": "DepthMap", "until": str(service.gate)}]})
+    held = service.submit(service.photo_urls(4, seed=41), metadata={"name": "Waits at the gate"})
+    service.computing("DepthMap")
+    with visitor.page() as page:
+        sign_in(visitor, page)
+        with page.expect_response("**/jobs/events*") as told:
+            page.goto("/")
+        assert told.value.headers["content-type"].startswith("text/event-stream")
+        expect(page.locator(f"#job-{held}")).to_contain_text("DepthMap")
+        page.wait_for_timeout(1000)  # What it was about to ask before it was told.
+        asked = asked_again(page)
+        page.wait_for_timeout(5000)
+        assert len(asked) <= 2, "it asks without being told, apart from what time alone changes"
+        another = service.submit(service.photo_urls(4, seed=42), metadata={"name": "Came later"})
+        expect(page.locator(f"#job-{another}")).to_be_visible()
+        assert asked
+        service.open_gate()
+        expect(page.locator(f"#job-{another} .state")).to_have_text("completed", timeout=TIMEOUT)
+        gone = requests.delete(f"{visitor.origin}/api/v1/jobs/{another}", headers={"X-API-Key": KEY}, timeout=LONG)
+        assert gone.status_code == 204
+        expect(page.locator(f"#job-{another}")).not_to_be_attached()
+
+
+def test_without_the_stream_the_list_asks(service: Deployment, visitor: Visitor) -> None:
+    visitor.expected = ("503",)
+    with visitor.page() as page:
+        sign_in(visitor, page)
+        page.route("**/jobs/events*", lambda route: route.fulfill(status=503))
+        page.goto("/")
+        asked = asked_again(page)
+        job_id = service.submit(service.photo_urls(4, seed=43), metadata={"name": "Asked for"})
+        expect(page.locator(f"#job-{job_id}")).to_be_visible()
+        expect(page.locator(f"#job-{job_id} .state")).to_have_text("completed", timeout=TIMEOUT)
+        assert asked
 
 
 def test_the_workers_and_what_they_do(service: Deployment, visitor: Visitor) -> None:

@@ -91,8 +91,11 @@ def test_open_streams_do_not_keep_the_server_from_stopping(server: Server) -> No
     ) as stream:
         lines = stream.iter_lines()
         assert any(line == b"event: state" for line in lines)
+        watched = requests.get(f"{server.url}/jobs/events", headers=headers, stream=True, timeout=60)
+        assert any(line == b"event: changed" for line in watched.iter_lines())
         server.running.send_signal(signal.SIGTERM)
-        assert server.running.wait(LONG) == 0, "it waited for the stream"
+        assert server.running.wait(LONG) == 0, "it waited for a stream"
+        watched.close()
 
 
 def test_what_comes_later_comes_on_the_same_stream(server: Server) -> None:

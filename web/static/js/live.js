@@ -1,5 +1,7 @@
-// The page asks for itself again, and takes over what has changed in the elements marked `data-part`.
+// The page asks for itself again, and takes over what has changed in the elements marked `data-part`: when the server
+// tells it to (`data-stream`), else every so many milliseconds (`data-live`).
 import { morph } from "./morph.js";
+import { isTold, leave, listen, SILENCE } from "./told.js";
 
 const main = document.getElementById("main");
 const offline = document.getElementById("offline");
@@ -7,6 +9,7 @@ const shown = new Map();
 let etag = null;
 let timer = 0;
 let asking = false;
+let again = false;
 
 for (const part of parts(document)) shown.set(part.id, part.outerHTML);
 
@@ -21,6 +24,7 @@ function pause() {
 
 /** Ask now. */
 export async function refresh() {
+  again = asking;
   if (asking) return;
   asking = true;
   try {
@@ -34,7 +38,8 @@ export async function refresh() {
     offline.hidden = false;
   } finally {
     asking = false;
-    plan();
+    if (again) refresh();
+    else plan();
   }
 }
 
@@ -49,15 +54,33 @@ function take(html, tag) {
     morph(here, part);
   }
   document.title = page.title;
-  main.dataset.live = page.getElementById("main").dataset.live ?? "8000";
+  const { live, stream } = page.getElementById("main").dataset;
+  main.dataset.live = live ?? "8000";
+  if (stream) main.dataset.stream = stream;
   document.dispatchEvent(new CustomEvent("page:updated"));
 }
 
 function plan() {
   clearTimeout(timer);
-  if (main.dataset.live) timer = setTimeout(refresh, pause());
+  const { live, stream } = main.dataset;
+  if (!live) return;
+  if (stream && !document.hidden) listen(stream, heard);
+  timer = setTimeout(refresh, isTold() ? SILENCE : pause());
 }
 
-document.addEventListener("visibilitychange", () => document.hidden || !main.dataset.live || refresh());
+function heard(changed) {
+  if (changed) refresh();
+  else plan();
+}
+
+function lookedAt() {
+  if (!main.dataset.live) return;
+  if (!document.hidden) return refresh();
+  leave();
+  plan();
+}
+
+document.addEventListener("visibilitychange", lookedAt);
+addEventListener("pageshow", (event) => event.persisted && lookedAt());
 addEventListener("online", () => main.dataset.live && refresh());
 plan();
