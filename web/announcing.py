@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 _AT_ONCE = 50
-_SHARE = 0.1
+_SHARE = 0.05
 """Of the time of one thread: the rest is for requests."""
 _SHORTEST_PAUSE = 0.02
 

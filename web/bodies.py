@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +20,8 @@ MAX_BYTES = 1_000_000
 MAX_DEPTH = 32
 
 Path = tuple[str | int, ...]
+
+_UNUSABLE = re.compile("[\0\ud800-\udfff]")
 
 
 class StrictRequest(Request):
@@ -78,7 +81,7 @@ def _unusable(root: Any) -> Iterator[tuple[Path, str]]:
     while waiting:
         path, value = waiting.pop()
         if isinstance(value, str):
-            if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+            if _UNUSABLE.search(value):
                 yield path, "a string must not hold NUL characters or halves of surrogate pairs"
         elif isinstance(value, dict | list):
             if len(path) >= MAX_DEPTH:

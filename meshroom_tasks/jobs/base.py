@@ -15,6 +15,7 @@ from meshroom_tasks.jobs import tables
 from meshroom_tasks.jobs.database import Database
 from meshroom_tasks.jobs.group_commit import GroupCommit
 from meshroom_tasks.jobs.labels import label, step_label
+from meshroom_tasks.jobs.prepared import Prepared
 from meshroom_tasks.jobs.records import NO_EXPIRY, NO_LIMITS, ErrorView, Expiry, TenantLimits
 from meshroom_tasks.jobs.states import StepEvent, sources, target
 
@@ -43,7 +44,20 @@ NOT_BEGUN: Mapping[str, Any] = {
 """The columns of a step that is back where it was before it began."""
 
 
-_INSERT_HINT = sa.insert(tables.outbox)
+_INSERT_HINT = Prepared(
+    sa.insert(tables.outbox), "task", "subject", "queue", "label", "priority", "job_id", "request_id"
+)
+
+
+@dataclass(frozen=True)
+class JobInQueue:
+    """Of a job's row, what its first step and its hints are made of."""
+
+    id: str
+    tenant: str
+    priority: int
+    created_at: datetime
+    request_id: str
 
 
 def new_token() -> str:
@@ -140,9 +154,9 @@ class StoreBase:
         name = label("callback", job.id)
         self._hint(connection, job, task="callback", subject=delivery_id, queue="callback", label=name)
 
-    def _hint(self, connection: sa.Connection, job: Row, **what: str) -> None:
+    def _hint(self, connection: sa.Connection, job: Row | JobInQueue, **what: str) -> None:
         about = {"priority": job.priority, "job_id": job.id, "request_id": job.request_id}
-        connection.execute(_INSERT_HINT, what | about)
+        _INSERT_HINT.execute(connection, what | about)
 
     def _cancel_waiting_steps(self, connection: sa.Connection, job_id: str) -> None:
         connection.execute(

@@ -8,12 +8,14 @@ import sqlalchemy as sa
 
 from meshroom_tasks.jobs import tables
 from meshroom_tasks.jobs.addresses import Address, address_block, lineage_of
-from meshroom_tasks.jobs.base import Row
+from meshroom_tasks.jobs.base import Row, new_token
 from meshroom_tasks.jobs.endings import Endings
-from meshroom_tasks.jobs.records import ReadItem
+from meshroom_tasks.jobs.queueing import turn
+from meshroom_tasks.jobs.records import ReadItem, StepKind
 from meshroom_tasks.jobs.states import stages_to_open
 
 _FIXED_ORDER = ("ingest", "plan")
+_AFTER_INGEST: tuple[StepKind, ...] = ("plan", "results")
 
 
 class Flow(Endings):
@@ -22,6 +24,8 @@ class Flow(Endings):
         step = tables.step.c
         steps = connection.execute(sa.select(step.kind, step.stage, step.state).where(step.job_id == job.id)).all()
         unfinished = {row.kind for row in steps if row.state != "done"}
+        if "ingest" not in unfinished and all(row.kind == "ingest" for row in steps):
+            unfinished |= self._add_fixed_steps(connection, job)
         for fixed in _FIXED_ORDER:
             if fixed in unfinished:
                 self._open_steps(connection, job, step.kind == fixed)
@@ -38,6 +42,13 @@ class Flow(Endings):
             stage = next(row for row in stages if row.name == name)
             self._give_addresses(connection, job, stage, self._reads_of(connection, job.id, stages, stage.reads))
             self._open_steps(connection, job, step.stage == name)
+
+    def _add_fixed_steps(self, connection: sa.Connection, job: Row) -> set[str]:
+        """Those that every job has after `ingest`; a submission, for which others wait, writes none but that."""
+        for kind in _AFTER_INGEST:
+            step = {"id": new_token(), "job_id": job.id, "kind": kind, "queue": "ingest", "state": "blocked"}
+            connection.execute(sa.insert(tables.step), step | turn(job, kind))
+        return set(_AFTER_INGEST)
 
     def _give_addresses(self, connection: sa.Connection, job: Row, stage: Row, reads: Sequence[ReadItem]) -> None:
         """Of its blocked chunks: one that still runs, though on other inputs, keeps that of what it computes."""

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from meshroom_tasks.jobs import tables
-from meshroom_tasks.jobs.base import Row
+from meshroom_tasks.jobs.base import JobInQueue, Row
 
 HIGHEST_PRIORITY = 9
 SINGLE_STEP_QUEUES = frozenset({"ingest"})
@@ -24,7 +24,7 @@ _POSITIONS: Mapping[str, int] = {"ingest": 0, "plan": 1, "results": 1_000_000}
 _FIRST_STAGE = 2
 
 
-def turn(job: Row, kind: Literal["ingest", "plan", "chunk", "results"], stage: int = 0) -> dict[str, Any]:
+def turn(job: Row | JobInQueue, kind: Literal["ingest", "plan", "chunk", "results"], stage: int = 0) -> dict[str, Any]:
     """The columns of a step that say when it is its turn; `stage` is the position of its stage in the graph."""
     return {
         "tenant": job.tenant,

@@ -17,8 +17,14 @@ def stage_views(stages: Sequence[Row], steps: Sequence[Row], waits: Mapping[str,
     steps_of: dict[str, list[Row]] = defaultdict(list)
     for step in steps:
         steps_of[step.stage or step.kind].append(step)
+    chunks = {
+        name: [_chunk_view(step, waits.get(step.id)) for step in sorted(of_stage, key=lambda step: step.chunk)]
+        for name, of_stage in steps_of.items()
+    }
+    ended = any(step.kind == "ingest" and step.state in ("failed", "cancelled") for step in steps)
+    to_come = [_chunk_to_come("cancelled" if ended else "blocked")]
     order = (*_FIXED_BEFORE, *node_types, *_FIXED_AFTER)
-    return tuple(_stage_view(name, node_types.get(name, name), steps_of[name], waits) for name in order)
+    return tuple(_stage_view(name, node_types.get(name, name), chunks.get(name, to_come)) for name in order)
 
 
 def reuse_of(steps: Sequence[Row]) -> Reuse:
@@ -26,15 +32,14 @@ def reuse_of(steps: Sequence[Row]) -> Reuse:
     return Reuse(chunks=len(chunks), cached=sum(step.state == "done" and step.cached for step in chunks))
 
 
-def _stage_view(name: str, node_type: str, steps: Sequence[Row], waits: Mapping[str, str]) -> StageView:
-    chunks = tuple(_chunk_view(step, waits.get(step.id)) for step in sorted(steps, key=lambda step: step.chunk))
+def _stage_view(name: str, node_type: str, chunks: Sequence[ChunkView]) -> StageView:
     return StageView(
         name=name,
         node_type=node_type,
         state=stage_state([chunk.state for chunk in chunks]),
-        progress=sum(chunk.progress for chunk in chunks) / len(chunks) if chunks else 0.0,
-        cached=bool(chunks) and all(chunk.cached for chunk in chunks),
-        chunks=chunks,
+        progress=sum(chunk.progress for chunk in chunks) / len(chunks),
+        cached=all(chunk.cached for chunk in chunks),
+        chunks=tuple(chunks),
     )
 
 
@@ -49,6 +54,11 @@ def stage_state(chunks: Sequence[StepState]) -> StepState:
     if states & {"running", "done"}:
         return "running"
     return "ready" if "ready" in states else "blocked"
+
+
+def _chunk_to_come(state: StepState) -> ChunkView:
+    """Of `plan` and `results`, whose steps are written when the photos are there."""
+    return ChunkView(0, state, 0, cached=False, progress=0.0, worker=None, started_at=None, finished_at=None)
 
 
 def _chunk_view(step: Row, waiting: str | None) -> ChunkView:

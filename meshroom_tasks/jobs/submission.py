@@ -13,25 +13,30 @@ import sqlalchemy as sa
 
 from meshroom_tasks.errors import Conflict, IdempotencyKeyReused, RequestRefused
 from meshroom_tasks.jobs import tables
-from meshroom_tasks.jobs.base import Row, new_token
+from meshroom_tasks.jobs.base import JobInQueue, Row, new_token
 from meshroom_tasks.jobs.labels import step_label
+from meshroom_tasks.jobs.prepared import Prepared
 from meshroom_tasks.jobs.queueing import turn
-from meshroom_tasks.jobs.records import IdempotencyKey, NewJob, StepKind, Submitted
+from meshroom_tasks.jobs.records import IdempotencyKey, NewJob, Submitted
 from meshroom_tasks.jobs.replanning import Replanning
 from meshroom_tasks.jobs.retries import briefly
 from meshroom_tasks.jobs.states import ENDED, downstream_of
 from meshroom_tasks.jobs.uploads import Uploads
 
-_KINDS: tuple[StepKind, ...] = ("ingest", "plan", "results")
-
-# Made once: to put a statement together takes longer than SQLite takes for it.
-_TENANT = sa.select(
-    tables.tenant, sa.exists().where(tables.job.c.id == sa.bindparam("job_id")).label("is_there")
-).where(tables.tenant.c.name == sa.bindparam("tenant"))
-_INSERT_JOB = sa.insert(tables.job).returning(
-    *(tables.job.c[name] for name in ("id", "tenant", "priority", "created_at", "request_id"))
+_TENANT = Prepared(
+    sa.select(tables.tenant, sa.exists().where(tables.job.c.id == sa.bindparam("job_id")).label("is_there")).where(
+        tables.tenant.c.name == sa.bindparam("tenant")
+    )
 )
-_INSERT_STEPS = sa.insert(tables.step)
+_INSERT_JOB = Prepared(
+    sa.insert(tables.job),
+    *("id", "tenant", "status", "created_at", "updated_at", "request_id", "pipeline", "priority", "image_urls"),
+    *("image_count", "settings", "outputs", "options", "metadata", "callback_url", "callback_events", "expires_in"),
+)
+_INSERT_STEP = Prepared(
+    sa.insert(tables.step),
+    *("id", "job_id", "kind", "queue", "tenant", "rank", "queued_at", "position", "state", "next_hint_at"),
+)
 
 
 class Submission(Replanning, Uploads):
@@ -51,7 +56,7 @@ class Submission(Replanning, Uploads):
 
     def _recorded(self, connection: sa.Connection, job_id: str, new: NewJob) -> Submitted:
         """In few statements: on SQLite all who submit wait for each of them."""
-        tenant = connection.execute(_TENANT, {"job_id": job_id, "tenant": new.tenant}).one_or_none()
+        tenant = _TENANT.execute(connection, {"job_id": job_id, "tenant": new.tenant}).one_or_none()
         if tenant is not None and tenant.is_there:
             return Submitted(job_id)  # Recorded by an attempt whose acknowledgement was lost.
         now = self._now(connection)
@@ -60,8 +65,8 @@ class Submission(Replanning, Uploads):
             if first != job_id:
                 return Submitted(first, replayed=True)
         self._admit(connection, new.tenant, tenant, new.image_count or len(new.image_urls))
-        job = connection.execute(
-            _INSERT_JOB,
+        _INSERT_JOB.execute(
+            connection,
             {
                 "id": job_id,
                 "tenant": new.tenant,
@@ -81,19 +86,13 @@ class Submission(Replanning, Uploads):
                 "callback_events": list(new.callback_events),
                 "expires_in": new.expires_in,
             },
-        ).one()
+        )
+        job = JobInQueue(job_id, new.tenant, new.priority, now, new.request_id)
         self._use_uploads(connection, job_id, new.tenant, new.uploads)
-        steps = [
-            {"id": new_token(), "job_id": job_id, "kind": kind, "queue": "ingest"}
-            | {"state": "blocked", "next_hint_at": None, "stage": None}
-            | turn(job, kind)
-            for kind in _KINDS
-        ]
-        steps[0] |= {"state": "ready", "next_hint_at": now + self.timing.hint}
-        connection.execute(_INSERT_STEPS, steps)
+        step = {"id": new_token(), "job_id": job_id, "kind": "ingest", "queue": "ingest", "state": "ready"}
+        _INSERT_STEP.execute(connection, step | turn(job, "ingest") | {"next_hint_at": now + self.timing.hint})
         name = step_label("ingest", None, 0, job_id)
-        hint = {"task": "ingest", "subject": steps[0]["id"], "queue": "ingest", "label": name}
-        self._hint(connection, job, **hint)
+        self._hint(connection, job, task="ingest", subject=step["id"], queue="ingest", label=name)
         return Submitted(job_id)
 
     def _first_of(self, connection: sa.Connection, tenant: str, key: IdempotencyKey, job_id: str, now: datetime) -> str:
@@ -137,8 +136,8 @@ class Submission(Replanning, Uploads):
     def requeue(self, job_id: str, from_stage: str | None = None, *, tenant: str | None = None) -> None:
         """Run an ended job again; what was finished before `from_stage` is kept.
 
-        Without `from_stage`, what did not finish runs. With it, the stage and all that follows from it are computed
-        anew, even where their results are in the stage cache.
+        What did not finish runs. With `from_stage`, that stage and all that follows from it are computed anew too, even
+        where their results are in the stage cache.
         """
         with self.database.transaction() as connection:
             job = self._lock_kept_job(connection, job_id, tenant)
@@ -151,7 +150,9 @@ class Submission(Replanning, Uploads):
                     raise Conflict("the job is completed; name the stage to start from", job_id=job_id)
                 self._reset(connection, job_id, tables.step.c.state != "done", refresh=False)
             else:
-                self._reset(connection, job_id, self._from(connection, job, from_stage), refresh=True)
+                chosen = self._from(connection, job, from_stage)
+                self._reset(connection, job_id, tables.step.c.state != "done", refresh=False)
+                self._reset(connection, job_id, chosen, refresh=True)
             if job.replan_requested:
                 self._reset(connection, job_id, self._from(connection, job, "plan"), refresh=False)
             connection.execute(sa.update(tables.step).where(tables.step.c.job_id == job_id).values(recoveries=0))

@@ -129,7 +129,7 @@ job = sa.Table(
     sa.Index(None, "tenant", "created_at", "id"),
     sa.Index(None, "tenant", "status", "created_at", "id"),
     sa.Index(None, "status"),
-    sa.Index(None, "photos_digest"),
+    sa.Index(None, "photos_digest", **_where("photos_digest is not null")),
     sa.Index(None, "expires_at", **_where("expires_at is not null")),
     sa.Index(None, "results_expire_at", **_where("results_expire_at is not null")),
     sa.Index("ix_job_going", "id", **_where("removing or results_going")),
@@ -247,7 +247,7 @@ step = sa.Table(
     # The share that each tenant has of a queue now, and when it last got a turn.
     sa.Index("ix_step_running", "tenant", "queue", **_where("state = 'running'")),
     sa.Index("ix_step_last_turn", "queue", "tenant", "started_at", **_where("started_at is not null")),
-    sa.Index("ix_step_waiting_address", "address", **_where("state = 'ready'")),
+    sa.Index("ix_step_waiting_address", "address", **_where("state = 'ready' and address is not null")),
     # Two jobs that need the same chunk: one computes, the other waits. The database decides which.
     sa.Index(
         "ux_step_running_address",

@@ -22,7 +22,7 @@ from meshroom_tasks.jobs.tables import metadata
 from tests.servers.postgres import PostgresServer
 from tests.waiting import LONG
 
-from .conftest import claim_kind, migrated, run_chunks, run_to_plan
+from .conftest import DIGEST, PHOTOS, claim_kind, migrated, new_job, run_chunks, run_to_plan
 
 
 def test_migrations_lead_to_the_tables_of_today(empty_url: str) -> None:
@@ -47,6 +47,21 @@ def test_a_migration_gives_the_steps_of_running_jobs_their_turns(store: JobStore
     with database.snapshot() as connection:
         assert connection.execute(turns).all() == before
     assert len(run_chunks(store)) == 5
+
+
+def test_the_version_before_finds_the_steps_that_are_written_later_now(store: JobStore) -> None:
+    job_id = store.submit(new_job())
+    database = store.database
+    command.downgrade(database._alembic(), "0021")
+    with database.snapshot() as connection:
+        steps = connection.execute(sa.text("select kind, state from step order by position"))
+        assert [tuple(row) for row in steps] == [("ingest", "ready"), ("plan", "blocked"), ("results", "blocked")]
+    database.upgrade()
+    assert [len(stage.chunks) for stage in store.job(job_id).stages] == [1, 1, 1]
+    work = claim_kind(store, "ingest")
+    assert work is not None
+    assert store.finish_ingest(work, PHOTOS, DIGEST, ())
+    assert claim_kind(store, "plan") is not None
 
 
 def _upgrade(url: str) -> None:

@@ -251,6 +251,38 @@ def test_requeue_from_ingest_plans_anew(store: JobStore) -> None:
     assert [stage.name for stage in store.job(job_id).stages] == ["ingest", "plan", "results"]
 
 
+@pytest.mark.parametrize("stage", ["ingest", "plan", "results"])
+def test_requeue_from_later_than_where_it_failed_runs_what_had_not_finished_too(store: JobStore, stage: str) -> None:
+    job_id = store.submit(new_job())
+    work = claim_kind(store, "ingest")
+    assert work is not None
+    store.fail(work, PhotosWithoutOverlap("no"))
+    store.requeue(job_id, stage)
+    assert claim_kind(store, "ingest") is not None
+
+
+def test_requeue_from_a_stage_after_the_one_that_failed_runs_both(store: JobStore) -> None:
+    job_id = run_to_plan(store)
+    work = claim_kind(store, "chunk")
+    assert work is not None
+    store.fail(work, PhotosWithoutOverlap("no"))
+    store.requeue(job_id, "Join")
+    assert run_chunks(store) == ["Init_1/0", "Left_1/0", "Left_1/1", "Right_1/0", "Join_1/0"]
+    assert claim_kind(store, "results") is not None
+
+
+def test_what_follows_the_photos_is_shown_before_its_steps_are_written(store: JobStore) -> None:
+    job_id = store.submit(new_job())
+    stages = store.job(job_id).stages
+    assert [(one.name, one.state, len(one.chunks)) for one in stages] == [
+        ("ingest", "ready", 1),
+        ("plan", "blocked", 1),
+        ("results", "blocked", 1),
+    ]
+    store.cancel(job_id)
+    assert [one.state for one in store.job(job_id).stages] == ["cancelled"] * 3
+
+
 def test_two_jobs_never_compute_the_same_chunk_at_once(store: JobStore) -> None:
     run_to_plan(store, GRAPH[:1])
     run_to_plan(store, GRAPH[:1])
@@ -264,8 +296,8 @@ def test_two_jobs_never_compute_the_same_chunk_at_once(store: JobStore) -> None:
 
 
 def test_the_same_chunk_from_other_bytes_is_another_one(store: JobStore) -> None:
-    for content in ("a", "b"):
-        run_to_plan(store, GRAPH[:2])
+    for content, priority in (("a", 5), ("b", 6)):  # The first step of the second is before what follows of the first.
+        run_to_plan(store, GRAPH[:2], priority=priority)
         init = claim_kind(store, "Init")
         assert init is not None
         store.finish_chunk(init, entry_for(init, content))
