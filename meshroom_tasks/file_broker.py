@@ -4,13 +4,17 @@ Kombu's own shows a message to its readers before it is written, so that one is 
 reconnects; and it rewrites the table of bindings in place. Here a message appears whole, by a rename, and belongs to
 whoever renames it away; the table is replaced as a whole under a lock. A message lost with a killed worker is still
 lost: the job store, not the broker, is the truth.
+
+A worker that ends is not held up by the two times two seconds that Celery waits for a message meanwhile.
 """
 
 from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -23,6 +27,7 @@ from kombu.transport import TRANSPORT_ALIASES, filesystem
 from kombu.transport.filesystem import exchange_queue_t
 
 _SUFFIX = ".msg"
+_LOOK_SECONDS = 0.2
 _EVENTS = "celeryev."
 
 Binding = Any
@@ -73,6 +78,25 @@ class Transport(filesystem.Transport):
     Channel = Channel
     # What is declared and bound is kept for all channels of a process.
     global_state = filesystem.virtual.BrokerState()
+
+    def drain_events(self, connection: Any, timeout: float | None = None) -> None:
+        """Deliver one message; TimeoutError when none has come in time, or when nobody is to wait any more."""
+        until = time.monotonic() + timeout if timeout is not None else math.inf
+        while True:
+            try:
+                super().drain_events(connection, min(_LOOK_SECONDS, max(0.0, until - time.monotonic())))
+                return
+            except TimeoutError:
+                if _ending.is_set() or time.monotonic() >= until:
+                    raise
+
+
+_ending = threading.Event()
+
+
+def stop_waiting() -> None:
+    """This process ends: from now on it waits for no message."""
+    _ending.set()
 
 
 def install() -> None:

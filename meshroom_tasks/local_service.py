@@ -89,7 +89,8 @@ class LocalService:
 
     def _answers(self) -> bool:
         try:
-            return self._session.get(f"{self.url}/healthz", timeout=5).ok
+            # A connection that is kept would be waited for when the web app stops.
+            return self._session.get(f"{self.url}/healthz", timeout=5, headers={"Connection": "close"}).ok
         except requests.RequestException:
             return False
 

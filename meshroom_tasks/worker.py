@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from celery import signals
 
+from meshroom_tasks import file_broker
 from meshroom_tasks.child_processes import EXIT_REFUSED, READY_FILE, refusal_file, say_not_ready, say_ready
 from meshroom_tasks.draining import Ending, Intake
 from meshroom_tasks.engine import kill_leftovers
@@ -130,6 +131,7 @@ def take_tasks(sender: Any, **_: Any) -> None:
 @signals.worker_shutting_down.connect
 def stop_taking_tasks(**_: Any) -> None:
     say_not_ready()
+    file_broker.stop_waiting()
 
 
 def _refuse(reason: str, facts: WorkerFacts | None = None) -> NoReturn:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
+import threading
 import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
 from kombu import Connection, Exchange, Queue
 
 from meshroom_tasks import file_broker
@@ -67,6 +69,22 @@ def test_every_message_is_read_once(tmp_path: Path) -> None:
     assert set(ids.values()) == {1}
     assert len(ids) == WRITERS * MESSAGES
     assert seen.empty()
+
+
+def test_a_message_is_waited_for_until_the_process_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_broker, "_ending", threading.Event())
+    with connect(tmp_path) as connection:
+        got: list[object] = []
+        consumer = connection.Consumer(queue(), callbacks=[lambda body, message: got.append(body)], no_ack=True)
+        with consumer:
+            with pytest.raises(TimeoutError):
+                connection.drain_events(timeout=0.5)
+            connection.Producer().publish({"id": 1}, exchange=queue().exchange, routing_key="q")
+            connection.drain_events(timeout=LONG)
+            assert got == [{"id": 1}]
+            threading.Timer(0.3, file_broker.stop_waiting).start()
+            with pytest.raises(TimeoutError):
+                connection.drain_events(timeout=100 * LONG)
 
 
 def bind(folder: Path, name: str) -> None:

@@ -9,14 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy.dialects import postgresql, sqlite
 
 from meshroom_tasks.errors import DatabaseUnavailable, SchemaOutdated
@@ -27,6 +24,9 @@ _MIGRATION_KEY = 0x6D657368  # "mesh": the advisory lock that migrations of one 
 _BEGAN = "when this transaction began"
 _CLOCK = sa.select(sa.func.clock_timestamp())
 
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_VERSION = sa.table("alembic_version", sa.column("version_num"))
+
 # A host that vanished without a word is noticed well within a lease.
 _KEEPALIVE = {
     "keepalives": 1,
@@ -36,6 +36,8 @@ _KEEPALIVE = {
     "tcp_user_timeout": 15_000,
 }
 
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 _UNUSABLE = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError, sqlite3.OperationalError)
 
@@ -109,12 +111,16 @@ class Database:
         """Bring the schema to this version's. Processes that start together take turns, for up to `seconds`."""
         with self._translated(), self._migration_lock(seconds):
             if not self.is_current():
+                # Slow to import, and all but never needed.
+                from alembic import command
+
                 command.upgrade(self._alembic(), "head")
 
     def is_current(self) -> bool:
         with self.snapshot() as connection:
-            found = MigrationContext.configure(connection).get_current_heads()
-        return set(found) == set(ScriptDirectory.from_config(self._alembic()).get_heads())
+            if not sa.inspect(connection).has_table(_VERSION.name):
+                return False
+            return connection.scalars(sa.select(_VERSION.c.version_num)).all() == [_newest_revision()]
 
     def require_current(self) -> None:
         if not self.is_current():
@@ -147,8 +153,10 @@ class Database:
         return {"connect_args": {"timeout": _BUSY_SECONDS}}
 
     def _alembic(self) -> Config:
+        from alembic.config import Config
+
         config = Config()
-        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        config.set_main_option("script_location", str(_MIGRATIONS))
         config.attributes["engine"] = self.engine
         return config
 
@@ -173,6 +181,12 @@ class Database:
             yield
         except _UNUSABLE as error:
             raise DatabaseUnavailable("the job database cannot be used right now; try again in a moment") from error
+
+
+@cache
+def _newest_revision() -> str:
+    """The migrations are numbered: the last one's number."""
+    return max(path.name.partition("_")[0] for path in (_MIGRATIONS / "versions").glob("[0-9]*.py"))
 
 
 def _with_driver(url: sa.URL) -> sa.URL:

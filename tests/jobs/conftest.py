@@ -16,6 +16,7 @@ from meshroom_tasks.jobs.database import Database
 from meshroom_tasks.jobs.outbox import Hint
 from meshroom_tasks.jobs.records import Entry, NewJob, Photo, PlannedWork, ResultFile, Usage, Work
 from meshroom_tasks.jobs.store import JobStore
+from tests.databases import new_sqlite
 from tests.servers.postgres import PostgresServer
 
 PHOTOS = tuple(Photo(i, f"{i:04d}_aaaaaaaa.jpg", f"{i:064d}", 10, 4, 3, "image/jpeg") for i in range(3))
@@ -66,6 +67,9 @@ def _database(
 
 
 def migrated(url: str) -> None:
+    if url.startswith("sqlite:///"):
+        new_sqlite(Path(url.removeprefix("sqlite:///")))
+        return
     database = Database(url)
     database.upgrade()
     database.engine.dispose()

@@ -13,12 +13,14 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from meshroom_tasks.errors import DatabaseUnavailable, SchemaOutdated
 from meshroom_tasks.jobs import migrate
-from meshroom_tasks.jobs.database import Database, Limits
+from meshroom_tasks.jobs.database import Database, Limits, _newest_revision
 from meshroom_tasks.jobs.store import JobStore
 from meshroom_tasks.jobs.tables import metadata
+from meshroom_tasks.settings import PROJECT
 from tests.servers.postgres import PostgresServer
 from tests.waiting import LONG
 
@@ -34,6 +36,12 @@ def test_migrations_lead_to_the_tables_of_today(empty_url: str) -> None:
     with database.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     database.engine.dispose()
+
+
+def test_the_newest_revision_is_told_by_the_numbers_of_the_files() -> None:
+    """So that alembic need not be loaded to see whether a schema is that of today."""
+    [head] = ScriptDirectory(str(PROJECT / "meshroom_tasks" / "jobs" / "migrations")).get_heads()
+    assert head == _newest_revision()
 
 
 def test_a_migration_gives_the_steps_of_running_jobs_their_turns(store: JobStore) -> None:

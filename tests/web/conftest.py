@@ -20,6 +20,7 @@ from meshroom_tasks.jobs.store import open_store
 from meshroom_tasks.pipeline_folders import PipelineShelf
 from meshroom_tasks.settings import Settings, load_settings
 from meshroom_tasks.storage import open_storage
+from tests.databases import new_sqlite
 from web.app import create_app
 from web.readiness import Checkups
 from web.recent import Recent
@@ -40,6 +41,9 @@ class Site:
     broker_error: Exception | None = None
 
     def __post_init__(self) -> None:
+        file = self.settings.data_dir / "jobs.sqlite"
+        if not self.settings.database_url and not file.exists():
+            new_sqlite(file)
         self.store = open_store(self.settings)
         self.storage = open_storage(self.settings)
         self.parts = Services(
