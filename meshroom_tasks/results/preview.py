@@ -65,20 +65,20 @@ def render_preview(
     """
     if not cameras:
         raise HandoffIncomplete("the scene has no registered camera to look through")
-    mesh = replace(mesh, vertices=mesh.vertices @ _frame_of(mesh, cameras).T)
+    mesh = replace(mesh, vertices=mesh.vertices @ _FRAMES[is_turned(mesh, cameras)].T)
     view = _framed(mesh, _best_camera(mesh, cameras), (size[1] * _SAMPLES, size[0] * _SAMPLES))
     picture = _shade(mesh, materials, textures, view)
     averaged = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     return np.asarray(np.clip(averaged + 0.5, 0, 255), np.uint8)
 
 
-def _frame_of(mesh: TexturedMesh, cameras: Sequence[RegisteredCamera]) -> NDArray[np.float64]:
-    """The rotation (3, 3) that takes the mesh into the cameras' world.
+def is_turned(mesh: TexturedMesh, cameras: Sequence[RegisteredCamera]) -> bool:
+    """Whether the mesh is in the frame of computer graphics: half a turn about x from the world of its cameras.
 
     The mesh was made from what these cameras saw, so in its own place they see it from outside, and much of it.
     """
     few = _evenly(cameras, _FRAME_CAMERAS)
-    return max(_FRAMES, key=lambda frame: sum(_outside_seen(mesh, camera, frame) for camera in few))
+    return max((False, True), key=lambda turned: sum(_outside_seen(mesh, camera, _FRAMES[turned]) for camera in few))
 
 
 def _outside_seen(mesh: TexturedMesh, camera: RegisteredCamera, frame: NDArray[np.float64]) -> float:

@@ -104,9 +104,9 @@ def publish(inputs: ResultInputs, folder: Path, storage: Storage, *, progress: P
         for name, write in (_WRITERS[output] for output in inputs.outputs if output in _WRITERS):
             write(mesh, materials, texturing, folder / name)
             files.append(threads.submit(store, folder / name))
-        document = _report(inputs, mesh, _textures(mesh, materials, texturing))
+        document = _report(inputs, mesh, _textures(mesh, materials, texturing), picture.result().is_turned)
         (folder / REPORT).write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
-        files += [threads.submit(store, path) for path in (picture.result(), folder / REPORT, poses)]
+        files += [threads.submit(store, path) for path in (picture.result().path, folder / REPORT, poses)]
     return Published(tuple(file.result() for file in files), _quality(document))
 
 
@@ -143,26 +143,35 @@ def _textures(mesh: TexturedMesh, materials: Mapping[str, Material], texturing: 
     return textures
 
 
-def _load_preview() -> Callable[..., NDArray[np.uint8]]:
-    # Here, since it loads numba, of which a worker that computes stages has no use: nearly a second and 115 MB.
-    from meshroom_tasks.results.preview import render_preview
+@dataclass(frozen=True)
+class _Drawn:
+    path: Path
+    is_turned: bool
 
-    return render_preview
+
+def _load_preview() -> tuple[Callable[..., NDArray[np.uint8]], Callable[..., bool]]:
+    # Here, since it loads numba, of which a worker that computes stages has no use: nearly a second and 115 MB.
+    from meshroom_tasks.results.preview import is_turned, render_preview
+
+    return render_preview, is_turned
 
 
 def _draw(
-    drawing: Future[Callable[..., NDArray[np.uint8]]],
+    drawing: Future[tuple[Callable[..., NDArray[np.uint8]], Callable[..., bool]]],
     mesh: TexturedMesh,
     materials: Mapping[str, Material],
     texturing: Path,
     cameras: Sequence[RegisteredCamera],
     target: Path,
-) -> Path:
-    cv2.imwrite(str(target), drawing.result()(mesh, materials, texturing, cameras))
-    return target
+) -> _Drawn:
+    render, is_turned = drawing.result()
+    cv2.imwrite(str(target), render(mesh, materials, texturing, cameras))
+    return _Drawn(target, is_turned(mesh, cameras))
 
 
-def _report(inputs: ResultInputs, mesh: TexturedMesh, textures: list[dict[str, Any]]) -> dict[str, Any]:
+def _report(
+    inputs: ResultInputs, mesh: TexturedMesh, textures: list[dict[str, Any]], is_turned: bool
+) -> dict[str, Any]:
     figures = {name: found for name, path in inputs.folders.items() if (found := report.read_figures(path))}
     types = {stage.name: stage.node_type for stage in inputs.stages}
     of_type = {types[name]: found for name, found in figures.items() if name in types}
@@ -180,6 +189,8 @@ def _report(inputs: ResultInputs, mesh: TexturedMesh, textures: list[dict[str, A
             "vertices": len(mesh.vertices),
             "faces": len(mesh.faces),
             "coverage": of_type.get("Texturing", {}).get("textured_faces_fraction"),
+            # Against the world of `cameras.sfm`; Meshroom turns its meshes by half a turn about x.
+            "turned": is_turned,
         },
         "textures": textures,
         "stages": report.stage_costs(inputs.stages),

@@ -12,6 +12,8 @@ from meshroom_tasks.jobs.store import JobStore
 
 _FIRST = {"ingest": "ready", "plan": "blocked", "results": "blocked"}
 
+_NOT_ENDED = {"started_at": None, "finished_at": None, "results": None, "quality": None, "results_bytes": 0}
+
 
 def crowd(store: JobStore, job_id: str, count: int) -> None:
     """So many copies of a job as it was when it was submitted, with its steps and hints, in one transaction."""
@@ -22,7 +24,7 @@ def crowd(store: JobStore, job_id: str, count: int) -> None:
         copies: dict[sa.Table, list[dict[str, object]]] = {tables.job: [], tables.step: [], tables.outbox: []}
         for _ in range(count):
             new_id = str(uuid.uuid4())
-            copies[tables.job].append({**job, "id": new_id, "status": "queued", "started_at": None})
+            copies[tables.job].append({**job, **_NOT_ENDED, "id": new_id, "status": "queued"})
             for step in steps:
                 copies[tables.step].append({**step, "id": uuid.uuid4().hex, "job_id": new_id})
                 if step["kind"] == "ingest":

@@ -96,6 +96,34 @@ def test_the_cameras_around_it(made: tuple[Stand, str], visitor: Visitor, look: 
         page.wait_for_function("() => document.fullscreenElement !== null")
 
 
+def test_meshrooms_cameras_stand_around_its_mesh(made: tuple[Stand, str], visitor: Visitor) -> None:
+    """Its scene holds no points, and its mesh is turned against it."""
+    with visitor.page() as page:
+        scene = page.request.get(f"/jobs/{made[1]}/files/cameras.sfm").json()
+        report = page.request.get(f"/jobs/{made[1]}/files/report.json").json()
+        assert report["mesh"]["turned"] is False
+        scene["structure"] = []
+        report["mesh"]["turned"] = True
+        page.route("**/files/cameras.sfm", lambda route: route.fulfill(json=scene))
+        page.route("**/files/report.json", lambda route: route.fulfill(json=report))
+        page.goto(f"/jobs/{made[1]}")
+        _wait_for_model(page)
+        page.get_by_role("button", name="Cameras").click()
+        expect(page.locator(".viewer-note")).to_contain_text(
+            re.compile(r"^\d cameras around [\d,]+ points of the model")
+        )
+        page.wait_for_function(_DRAWN)
+        straight, turned = page.evaluate(_POSED, scene)
+    for before, after in zip(straight, turned, strict=True):
+        x, y, z = before["centre"]
+        assert after["centre"] == [x, -y, -z]
+        assert after["rotation"] == [*before["rotation"][:3], *(-value for value in before["rotation"][3:])]
+
+
+_POSED = """async (scene) => {
+    const { posed } = await import(document.querySelector("script[src$='main.js']").src.replace("main.js", "cloud.js"));
+    return [posed(scene, false), posed(scene, true)];
+}"""
 _TURNED = "before => Math.abs(document.querySelector('model-viewer').getCameraOrbit().theta - before) > 0.1"
 _DRAWN = "() => document.querySelector('canvas.cloud').width > 0"
 

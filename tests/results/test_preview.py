@@ -8,7 +8,7 @@ import pytest
 
 from meshroom_tasks.errors import HandoffIncomplete
 from meshroom_tasks.results.cameras import read_cameras
-from meshroom_tasks.results.preview import render_preview
+from meshroom_tasks.results.preview import is_turned, render_preview
 from meshroom_tasks.results.wavefront import read_mtl, read_obj
 from tests.results.conftest import BLUE, ORANGE, PLACE, write_sfm, write_texturing
 
@@ -50,6 +50,8 @@ def test_the_frame_of_an_open_shape_amid_the_cameras(tmp_path: Path, turned: boo
     ring = [(4 * np.sin(angle), -2.5, -4 * np.cos(angle)) for angle in np.arange(8) * np.pi / 4]
     picture = _render(texturing, write_sfm(tmp_path / "s", ring, target=np.zeros(3)))
     assert _is(ORANGE, picture[120, 160])
+    mesh = read_obj(texturing / "texturedMesh.obj")
+    assert is_turned(mesh, read_cameras(tmp_path / "s" / "cameras.sfm")) == turned
 
 
 def test_a_photo_taken_upright_gives_an_upright_picture(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def test_the_report(inputs: ResultInputs, storage: LocalStorage, tmp_path: Path)
     assert report["photos"] == {"given": 3, "used": 2}
     assert report["reprojection_error_px"] == 0.37086745461623655
     assert report["points"] == 11159
-    assert report["mesh"] == {"vertices": 25 * 49, "faces": 2 * 24 * 48, "coverage": 0.97}
+    assert report["mesh"] == {"vertices": 25 * 49, "faces": 2 * 24 * 48, "coverage": 0.97, "turned": False}
     assert report["textures"] == [{"name": f"texture_{n}.png", "width": 256, "height": 256} for n in (1001, 1002)]
     assert report["stages"][1] == {
         "name": "DepthMap_1",

@@ -9,6 +9,7 @@ from meshroom_tasks.errors import NotFound, ObjectMissing
 from meshroom_tasks.ingest import photo_key
 from web.auth import caller
 from web.downloads import send
+from web.pages.assets import FOLDER
 from web.pages.blueprints import page_blueprint
 from web.pages.thumbnails import Thumbnails
 from web.services import services
@@ -19,10 +20,7 @@ blueprint = page_blueprint("pictures", __name__)
 PREVIEW = "preview.png"
 _DAY = 86_400
 _SMALL, _LARGE = Thumbnails(480), Thumbnails(1600)
-_NOTHING = (
-    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 48 36" fill="none" stroke="#9aa0a6" stroke-width="1">'
-    '<path d="M24 9l9 5v9l-9 5-9-5v-9zM15 14l9 5 9-5M24 19v9" stroke-linejoin="round" opacity=".55"/></svg>'
-)
+_NOTHING = (FOLDER / "no-picture.svg").read_bytes()
 
 
 @blueprint.get("/jobs/<id:job_id>/picture")

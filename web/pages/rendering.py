@@ -9,7 +9,7 @@ from flask import Flask, Response, g, make_response, render_template, request
 
 from web import auth
 from web.pages import advice, wording
-from web.pages.assets import asset_url
+from web.pages.assets import asset_url, module_script
 from web.sessions import OPEN, Session
 
 
@@ -30,6 +30,7 @@ def install(app: Flask) -> None:
         advice_for_failure=advice.for_failure,
     )
     app.jinja_env.globals.update(many=wording.many, why_waiting=wording.why_waiting)
+    app.jinja_env.globals.update(asset_url=asset_url, module_script=module_script)
 
 
 def page(template: str, **values: Any) -> Response:
@@ -52,7 +53,6 @@ def _common() -> dict[str, Any]:
     session: Session | None = g.get("session")
     caller = g.get("caller")
     return {
-        "asset_url": asset_url,
         "csrf_token": session.csrf if session is not None else "",
         "caller": caller,
         "is_open": session is not None and session.key_id == OPEN,

@@ -2,17 +2,17 @@
 
 const VERTEX = `
 attribute vec3 position; attribute vec3 colour; uniform mat4 view; uniform float size; varying vec3 tint;
-void main() { gl_Position = view * vec4(position, 1.0); gl_PointSize = max(1.0, size / gl_Position.w); tint = colour; }`;
+void main() { gl_Position = view * vec4(position, 1.0); gl_PointSize = max(2.5, size / gl_Position.w); tint = colour; }`;
 const FRAGMENT = `precision mediump float; varying vec3 tint; void main() { gl_FragColor = vec4(tint, 1.0); }`;
 const MOST_POINTS = 120000;
 const TURN = 0.008;
 
-/** Loads both files and returns `{start, stop, summary}`; throws Error with a sentence where that is not possible. */
-export async function cloudView(canvas, modelAddress, camerasAddress) {
+/** Loads what it needs of the three addresses and returns `{start, stop, summary}`; throws Error with a sentence where that is not possible. */
+export async function cloudView(canvas, { model, cameras: camerasAddress, report }) {
   const scene = await json(camerasAddress);
   const sparse = landmarks(scene);
-  const points = sparse?.places ?? sampled(positions(await bytes(modelAddress)));
-  const cameras = posed(scene);
+  const points = sparse?.places ?? sampled(positions(await bytes(model)));
+  const cameras = posed(scene, !sparse && Boolean((await json(report)).mesh.turned));
   if (!points.length) throw new Error("the model has no points.");
   const gl = canvas.getContext("webgl", { antialias: true, alpha: true });
   if (!gl) throw new Error("this browser has no WebGL.");
@@ -83,9 +83,14 @@ function sampled(points) {
   return found;
 }
 
-/** Of AliceVision's scene: centre, axes (columns of camera to world) and the half opening of each camera with a pose. */
-function posed(scene) {
-  const poses = new Map((scene.poses ?? []).map((entry) => [String(entry.poseId), entry.pose.transform]));
+/**
+ * Of AliceVision's scene: centre, axes (columns of camera to world) and the half opening of each camera with a pose.
+ * `turned`: the model that they are shown with is half a turn about x from their world.
+ */
+export function posed(scene, turned) {
+  const valid = (scene.poses ?? []).filter(({ pose }) => String(pose.valid ?? "1") !== "0");
+  const poses = new Map(valid.map((entry) => [String(entry.poseId), entry.pose.transform]));
+  const signs = turned ? [1, -1, -1] : [1, 1, 1];
   const lenses = new Map((scene.intrinsics ?? []).map((entry) => [String(entry.intrinsicId), entry]));
   return (scene.views ?? []).filter((view) => poses.has(String(view.poseId))).map((view) => {
     const { rotation, center } = poses.get(String(view.poseId));
@@ -94,7 +99,9 @@ function posed(scene) {
     const height = Number(lens.height) || 3;
     const focal = lens.pxFocalLength ? Number([lens.pxFocalLength].flat()[0]) : (Number(lens.focalLength) / Number(lens.sensorWidth)) * width;
     const half = 0.5 * (width / (focal || width));
-    return { centre: center.map(Number), rotation: rotation.map(Number), x: half, y: (half * height) / width };
+    const place = center.map((value, axis) => signs[axis] * Number(value));
+    const axes = rotation.map((value, index) => signs[Math.floor(index / 3)] * Number(value));
+    return { centre: place, rotation: axes, x: half, y: (half * height) / width };
   });
 }
 

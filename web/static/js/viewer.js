@@ -1,5 +1,4 @@
 // The model: a picture first, then the mesh itself, which can be turned; or the cameras around its points.
-import { cloudView } from "./cloud.js";
 
 async function start(stage) {
   stage.dataset.started = "";
@@ -25,7 +24,8 @@ async function start(stage) {
     else if (name) show(name);
     if (name !== "cloud") return;
     try {
-      cloud ??= await cloudView(canvas, stage.dataset.model, stage.dataset.cameras);
+      const { cloudView } = await import("./cloud.js");
+      cloud ??= await cloudView(canvas, stage.dataset);
       cloud.start();
       note.textContent = cloud.summary;
       note.hidden = false;
