@@ -55,9 +55,11 @@ def _made(one_each: bool) -> QueueCounts:
     older, newer = of_rank(_STEP.queued_at < _OLDEST), of_rank(_STEP.queued_at > _NEWEST)
     near = own.where(_STEP.rank.in_(range(HIGHEST_PRIORITY + 1)), _STEP.queued_at.between(_OLDEST, _NEWEST)).subquery()
     place = (near.c.rank, near.c.queued_at)
-    others = waiting.where(_STEP.tenant != sa.bindparam("tenant")).subquery()
+    tenant = tables.tenant.c.name
+    theirs = waiting.where(_STEP.tenant == tenant).correlate(tables.tenant).subquery()
+    count = sa.select(sa.func.count(theirs.c.job_id)).correlate(tables.tenant).scalar_subquery()
     return QueueCounts(
         outside=sa.select(ranks.c.rank, older.label("older"), newer.label("newer")),
         within=sa.select(*place, jobs.label("jobs")).group_by(*place),
-        totals=sa.select(others.c.tenant, jobs.label("jobs")).group_by(others.c.tenant),
+        totals=sa.select(tenant.label("tenant"), count.label("jobs")).where(tenant != sa.bindparam("tenant")),
     )

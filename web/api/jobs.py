@@ -33,7 +33,7 @@ blueprint = APIBlueprint("jobs", __name__, url_prefix="/api/v1/jobs", tag="Jobs"
 @blueprint.input(JobsQuery, location="query", arg_name="query")
 @blueprint.output(JobPage)
 @blueprint.doc(operation_id="listJobs")
-def list_jobs(query: JobsQuery) -> JobPage:
+def list_jobs(query: JobsQuery) -> Response:
     """List jobs, newest first
 
     A cursor stays valid while jobs come and go.
@@ -41,7 +41,7 @@ def list_jobs(query: JobsQuery) -> JobPage:
     page = jobs_of(query.tenant).jobs(
         limit=query.limit, cursor=query.cursor, status=query.status, created_after=query.created_after
     )
-    return presenters.page(page, _result_url)
+    return Response(presenters.page(page, _result_url).model_dump_json(), mimetype="application/json")
 
 
 @blueprint.get("/<id:job_id>")
