@@ -161,6 +161,10 @@ class Settings(BaseSettings):
     """Upper bound for one chunk; 0: the limit of `pipelines/stages.toml`."""
     plan_timeout_seconds: float = 300.0
 
+    # Results
+    light_glb_from_bytes: int = Field(8_000_000, ge=0)
+    """A GLB of this size has a light copy beside it, which pages show first; 0: none has."""
+
     # Workers
     cpu_workers: int = 0
     """Processes that run CPU (and, without a GPU worker, GPU) stages; 0: one for every two cores."""

@@ -164,6 +164,7 @@ def results(service: Service, holding: Holding) -> None:
             pipeline=work.pipeline,
             settings=work.settings,
             outputs=work.outputs,
+            light_glb_from_bytes=service.settings.light_glb_from_bytes,
             warnings=job.warnings,
         )
         published = publish(inputs, run.path, service.storage)

@@ -19,6 +19,7 @@ from meshroom_tasks.jobs.records import ResultFile, StageView
 from meshroom_tasks.results import report
 from meshroom_tasks.results.cameras import RegisteredCamera, read_cameras
 from meshroom_tasks.results.glb import write_glb
+from meshroom_tasks.results.light_glb import write_light_glb
 from meshroom_tasks.results.ply import write_ply
 from meshroom_tasks.results.textures import MEDIA_TYPES, texture_size
 from meshroom_tasks.results.usdz import write_usdz
@@ -32,6 +33,7 @@ MESH, MATERIALS, PREVIEW, REPORT, CAMERAS = (
     "report.json",
     "cameras.sfm",
 )
+LIGHT_GLB = "model.light.glb"
 _THREADS = 4
 _WRITERS = {"glb": ("model.glb", write_glb), "usdz": ("model.usdz", write_usdz), "ply": ("model.ply", write_ply)}
 """By output: the file, and what writes it."""
@@ -56,7 +58,8 @@ class ResultInputs:
 
     `folders` holds the finished stages' folders by stage name (`Texturing_1`); needed are those of a Texturing and a
     StructureFromMotion stage, of the others only `stats.json` is read. `stages` are those of the job; ingest and
-    plan among them are reported too. `photos` is the number of photos given.
+    plan among them are reported too. `photos` is the number of photos given. A GLB of at least `light_glb_from_bytes`
+    has a light copy beside it; 0: none has.
     """
 
     job_id: str
@@ -67,6 +70,7 @@ class ResultInputs:
     pipeline: str = "default"
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     outputs: Sequence[str] = ("obj", "glb")
+    light_glb_from_bytes: int = 8_000_000
     versions: Mapping[str, str] = field(default_factory=dict)
     warnings: Sequence[Mapping[str, Any]] = ()
 
@@ -104,6 +108,9 @@ def publish(inputs: ResultInputs, folder: Path, storage: Storage, *, progress: P
         for name, write in (_WRITERS[output] for output in inputs.outputs if output in _WRITERS):
             write(mesh, materials, texturing, folder / name)
             files.append(threads.submit(store, folder / name))
+        if "glb" in inputs.outputs and _is_heavy(folder / _WRITERS["glb"][0], inputs.light_glb_from_bytes):
+            write_light_glb(mesh, materials, texturing, folder / LIGHT_GLB)
+            files.append(threads.submit(store, folder / LIGHT_GLB))
         document = _report(inputs, mesh, _textures(mesh, materials, texturing), picture.result().is_turned)
         (folder / REPORT).write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
         files += [threads.submit(store, path) for path in (picture.result().path, folder / REPORT, poses)]
@@ -112,6 +119,10 @@ def publish(inputs: ResultInputs, folder: Path, storage: Storage, *, progress: P
 
 def result_key(job_id: str, name: str) -> str:
     return f"results/{job_id}/{name}"
+
+
+def _is_heavy(model: Path, limit: int) -> bool:
+    return 0 < limit <= model.stat().st_size
 
 
 def _folder_of(inputs: ResultInputs, node_type: str) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,21 @@ _OUTPUTS = ["obj", "glb", "usdz", "ply"]
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stand, str]]:
     """A running service with one finished job."""
-    folder = tmp_path_factory.mktemp("result")
+    with _finished(tmp_path_factory.mktemp("result")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def heavy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stand, str]]:
+    """The same where each model counts as a large one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LIGHT_GLB_FROM_BYTES", "1")
+        with _finished(tmp_path_factory.mktemp("heavy")) as made:
+            yield made
+
+
+@contextmanager
+def _finished(folder: Path) -> Iterator[tuple[Stand, str]]:
     photos = folder / "photos"
     photos.mkdir()
     scene, random = model(), np.random.default_rng(1)
@@ -62,6 +77,27 @@ def test_the_model_is_turned_and_downloaded(made: tuple[Stand, str], visitor: Vi
             page.get_by_role("link", name=re.compile("^GLB")).click()
         download.value.save_as(tmp_path / "model.glb")
     assert (tmp_path / "model.glb").read_bytes()[:4] == b"glTF"
+
+
+@pytest.mark.parametrize("look", [(WIDE, "light"), (NARROW, "dark")])
+def test_a_light_copy_comes_first(
+    heavy: tuple[Stand, str], browser: Browser, look: tuple[tuple[int, int], str]
+) -> None:
+    with Visitor(browser, heavy[0].service.url).page(*look) as page:
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url.rpartition("/")[2]))
+        page.goto(f"/jobs/{heavy[1]}")
+        _wait_for_model(page, "model.light.glb")
+        assert "model.glb" not in asked
+        before = _orbit(page)
+        _drag(page)
+        page.wait_for_function(_TURNED, arg=before)
+        shoot(page, "light copy", full=False)
+        page.get_by_role("button", name=re.compile("^Full detail")).click()
+        _wait_for_model(page, "model.glb")
+        expect(page.get_by_role("button", name=re.compile("^Full detail"))).to_be_hidden()
+        shoot(page, "full detail", full=False)
+        assert fits(page)
 
 
 def test_other_formats_are_offered(made: tuple[Stand, str], visitor: Visitor) -> None:
@@ -128,13 +164,15 @@ _TURNED = "before => Math.abs(document.querySelector('model-viewer').getCameraOr
 _DRAWN = "() => document.querySelector('canvas.cloud').width > 0"
 
 
-def _wait_for_model(page: Page) -> None:
-    expect(page.locator("[data-viewer][data-ready]")).to_be_attached(timeout=TIMEOUT)
+def _wait_for_model(page: Page, name: str = "model.glb") -> None:
+    expect(page.locator(f"[data-viewer][data-ready='{name}']")).to_be_attached(timeout=TIMEOUT)
 
 
 def _drag(page: Page) -> None:
     """Across the middle of the model, as with a mouse."""
-    box = page.locator("model-viewer").bounding_box()
+    model = page.locator("model-viewer")
+    model.scroll_into_view_if_needed()
+    box = model.bounding_box()
     assert box is not None
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     page.mouse.move(x, y)

@@ -123,6 +123,21 @@ def test_outputs_select_what_is_published(
     assert {file.name for file in published.files} == expected | {"preview.png", "report.json", "cameras.sfm"}
 
 
+@pytest.mark.parametrize(
+    ("outputs", "limit", "light"),
+    [(("glb",), 1, True), (("glb",), 50_000_000, False), (("glb",), 0, False), (("obj",), 1, False)],
+)
+def test_a_large_glb_has_a_light_copy(
+    inputs: ResultInputs, storage: LocalStorage, tmp_path: Path, outputs: tuple[str, ...], limit: int, light: bool
+) -> None:
+    asked = replace(inputs, outputs=outputs, light_glb_from_bytes=limit)
+    files = {file.name: file for file in publish(asked, tmp_path / "made", storage).files}
+    assert ("model.light.glb" in files) is light
+    if light:
+        assert files["model.light.glb"].media_type == "model/gltf-binary"
+        assert storage.get_bytes(files["model.light.glb"].key)[:4] == b"glTF"
+
+
 def test_the_media_types_of_other_formats(inputs: ResultInputs, storage: LocalStorage, tmp_path: Path) -> None:
     published = publish(replace(inputs, outputs=("usdz", "ply")), tmp_path / "made", storage)
     assert {file.name: file.media_type for file in published.files if file.name.startswith("model.")} == {

@@ -6,6 +6,7 @@ async function start(stage) {
   const canvas = stage.querySelector("canvas");
   const note = stage.querySelector(".viewer-note");
   const poster = stage.querySelector(".poster");
+  const fullDetail = stage.querySelector("[data-full-detail]");
   let cloud = null;
 
   const show = (name) => {
@@ -43,14 +44,24 @@ async function start(stage) {
     if (share < 100) note.textContent = `Loading the model, ${share} %`;
   });
   model.addEventListener("load", () => {
-    note.hidden = true;
-    show("model");
-    stage.dataset.ready = "";
+    if (canvas.hidden) {
+      note.hidden = true;
+      show("model");
+    }
+    stage.dataset.ready = new URL(model.src, location).pathname.split("/").at(-1);
+    if (fullDetail) fullDetail.hidden = !stage.dataset.ready.includes(".light.");
   });
   model.addEventListener("error", () => {
     note.textContent = "The model cannot be shown here (WebGL is missing?). The picture and the downloads are.";
     note.hidden = false;
   });
+  fullDetail?.addEventListener("click", () => {
+    fullDetail.hidden = true;
+    note.textContent = "Loading the model in full detail";
+    note.hidden = false;
+    model.src = fullDetail.dataset.fullDetail;
+  });
+  self.ModelViewerElement = { dracoDecoderLocation: stage.dataset.decoder };
   await import(stage.dataset.viewer);
   model.hidden = false;
   model.src = stage.dataset.model;
