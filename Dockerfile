@@ -11,7 +11,7 @@ COPY requirements.lock /build/
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -m venv --without-pip /opt/venv \
     && pip --python /opt/venv/bin/python install --disable-pip-version-check --quiet \
-       --require-hashes -r /build/requirements.lock
+       --require-hashes --no-deps -r /build/requirements.lock
 
 FROM ${PYTHON_IMAGE}
 ENV HOME=/tmp \
