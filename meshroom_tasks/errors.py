@@ -8,35 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from dataclasses import replace
+from typing import Any, ClassVar
 
-Elsewhere = Literal["worker", "machine"]
-
-
-@dataclass(frozen=True)
-class Retry:
-    """How often a step may be tried in all, and how long to wait in between.
-
-    The wait before attempt n + 1 is `delays[n - 1]` seconds, the last one repeated. `elsewhere`: who may be to blame;
-    the next attempt is left to other workers, or machines, for a while, if there are any.
-    """
-
-    attempts: int
-    delays: tuple[float, ...] = (0.0,)
-    elsewhere: Elsewhere | None = None
-
-    def delay_after(self, attempt: int) -> float | None:
-        """Seconds to wait after the failed attempt number `attempt` (from 1); None when there is no further one."""
-        if attempt >= self.attempts:
-            return None
-        return self.delays[min(attempt, len(self.delays)) - 1]
-
-
-NEVER = Retry(attempts=1)
-ONCE_MORE = Retry(attempts=2, delays=(2.0,), elsewhere="worker")
-PATIENTLY = Retry(attempts=5, delays=(2.0, 10.0, 30.0, 120.0), elsewhere="worker")
-ON_ANOTHER_MACHINE = replace(PATIENTLY, elsewhere="machine")
+from meshroom_tasks.retry_policies import NEVER, ON_ANOTHER_MACHINE, ONCE_MORE, PATIENTLY, Retry
 
 
 class ServiceError(Exception):
@@ -398,44 +373,3 @@ class WorkerLost(ServiceError):
 
     code = "worker_lost"
     retry = PATIENTLY
-
-
-# Not failures: reasons to stop that a step's holder is told of.
-
-
-class Stopped(ServiceError):
-    code = "stopped"
-    retry = NEVER
-
-
-class JobCancelled(Stopped):
-    code = "job_cancelled"
-
-
-class LeaseLost(Stopped):
-    """The holder was cut off from the store; where nobody else has the step yet, it goes back to the queue."""
-
-    code = "lease_lost"
-    retry = PATIENTLY
-
-
-class InputsOutdated(Stopped):
-    """What the step reads is computed again; when its holder has stopped, the step waits for that."""
-
-    code = "inputs_outdated"
-
-
-class WaitingForDisk(Stopped):
-    """The worker has no room for the step, which goes back to the queue without counting as an attempt."""
-
-    code = "waiting_for_disk"
-
-
-class PlannedAnew(Stopped):
-    code = "planned_anew"
-
-
-class Draining(Stopped):
-    """The worker was told to stop; the step goes back to the queue without counting as an attempt."""
-
-    code = "worker_draining"

@@ -13,12 +13,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from meshroom_tasks.engine.failures import warnings
-from meshroom_tasks.errors import Draining, LeaseLost, ServiceError
+from meshroom_tasks.errors import ServiceError
 from meshroom_tasks.handoff.live_log import LiveLog
 from meshroom_tasks.jobs.records import NO_RELIEF, Relief, Work
 from meshroom_tasks.jobs.store import JobStore
 from meshroom_tasks.jobs.warnings import unanswered
 from meshroom_tasks.logs import bind, bound, logger
+from meshroom_tasks.stops import Draining, LeaseLost
 from meshroom_tasks.storage import Storage
 
 log = logger(__name__)

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from meshroom_tasks import errors
-from meshroom_tasks.errors import Retry, ServiceError
+from meshroom_tasks import errors, stops
+from meshroom_tasks.errors import ServiceError
+from meshroom_tasks.retry_policies import Retry
 
 PAGE = (Path(__file__).parents[1] / "docs" / "failures.md").read_text()
 ROWS = {row[1]: row[2] for row in re.finditer(r"^\| `(\w+)` \|.*\| ([^|]*) \|$", PAGE, re.MULTILINE)}
@@ -19,7 +20,7 @@ def kinds(base: type[ServiceError]) -> Iterator[type[ServiceError]]:
         yield from kinds(kind)
 
 
-KNOWN = {kind.code: kind for kind in kinds(ServiceError) if kind.__module__ == errors.__name__}
+KNOWN = {kind.code: kind for kind in kinds(ServiceError) if kind.__module__ in (errors.__name__, stops.__name__)}
 
 
 def in_words(retry: Retry) -> str:

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from meshroom_tasks.errors import NEVER, GraphInvalid
+from meshroom_tasks.errors import GraphInvalid
 from meshroom_tasks.graph import PlannedGraph, parse_planned, parse_template
+from meshroom_tasks.retry_policies import NEVER
 
 RECORDED = Path(__file__).parent / "data" / "recorded_run"
 

@@ -13,8 +13,9 @@ from typing import cast
 from flask import Flask, current_app, g, request
 
 from meshroom_tasks.api_keys import DEFAULT_TENANT, SCOPES, Scope, hash_of
-from meshroom_tasks.errors import NEVER, ServiceError, TooManyRequests
+from meshroom_tasks.errors import ServiceError, TooManyRequests
 from meshroom_tasks.logs import bind
+from meshroom_tasks.retry_policies import NEVER
 from meshroom_tasks.settings import Settings
 from web import sessions
 from web.keyring import BOOTSTRAP, Caller, KeyRefused, Keyring, TooManyWrongKeys

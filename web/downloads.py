@@ -8,7 +8,8 @@ from typing import BinaryIO
 from flask import Response, request
 from werkzeug.wsgi import FileWrapper
 
-from meshroom_tasks.errors import NEVER, ServiceError
+from meshroom_tasks.errors import ServiceError
+from meshroom_tasks.retry_policies import NEVER
 from web.slots import Slots, until_closed
 
 

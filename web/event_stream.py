@@ -13,7 +13,8 @@ from typing import Any
 
 from flask import Response, request
 
-from meshroom_tasks.errors import NEVER, ServiceError
+from meshroom_tasks.errors import ServiceError
+from meshroom_tasks.retry_policies import NEVER
 from web.slots import Slots, until_closed
 
 MEDIA_TYPE = "text/event-stream"

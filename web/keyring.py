@@ -15,9 +15,10 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from meshroom_tasks.api_keys import DEFAULT_TENANT, SCOPES, Scope, hash_of, id_of, same_hash
-from meshroom_tasks.errors import NEVER, ServiceError, TooManyRequests
+from meshroom_tasks.errors import ServiceError, TooManyRequests
 from meshroom_tasks.jobs.keys import ApiKey
 from meshroom_tasks.logs import logger
+from meshroom_tasks.retry_policies import NEVER
 from web.rates import Rate, neighbourhood
 
 REMEMBERED_SECONDS = 5.0

@@ -12,8 +12,9 @@ from typing import Protocol
 from flask import request
 from werkzeug.exceptions import ClientDisconnected
 
-from meshroom_tasks.errors import NEVER, ServiceError, UploadDamaged, UploadTooLarge
+from meshroom_tasks.errors import ServiceError, UploadDamaged, UploadTooLarge
 from meshroom_tasks.jobs.uploads import UploadFile
+from meshroom_tasks.retry_policies import NEVER
 from meshroom_tasks.storage import Storage
 from web.slots import Slots
 from web.slow_clients import watched

@@ -22,8 +22,9 @@ from urllib.parse import urlsplit
 from flask import Flask, Response, current_app, g, request
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
-from meshroom_tasks.errors import NEVER, ServiceError
+from meshroom_tasks.errors import ServiceError
 from meshroom_tasks.logs import logger
+from meshroom_tasks.retry_policies import NEVER
 from meshroom_tasks.settings import Settings
 
 CSRF_HEADER = "X-CSRF-Token"

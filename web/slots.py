@@ -11,7 +11,8 @@ from typing import cast
 from flask import Response
 from werkzeug.wsgi import ClosingIterator
 
-from meshroom_tasks.errors import NEVER, ServiceError
+from meshroom_tasks.errors import ServiceError
+from meshroom_tasks.retry_policies import NEVER
 
 
 class TooManyAtOnce(ServiceError):

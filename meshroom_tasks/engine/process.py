@@ -18,8 +18,9 @@ from typing import Any, Protocol
 
 from meshroom_tasks.engine import memory
 from meshroom_tasks.engine.wardens import Warden
-from meshroom_tasks.errors import EngineError, EngineKilled, EngineNotFound, EngineTimeout, LeaseLost, ServiceError
+from meshroom_tasks.errors import EngineError, EngineKilled, EngineNotFound, EngineTimeout, ServiceError
 from meshroom_tasks.jobs.records import Usage
+from meshroom_tasks.stops import LeaseLost
 
 POLL_SECONDS = 0.1
 TIME_LIMIT_MARGIN = 5.0

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from meshroom_tasks.errors import DiskFull, EngineError, ServiceError, Stopped
+from meshroom_tasks.errors import DiskFull, EngineError, ServiceError
 from meshroom_tasks.handoff.disk import disk_errors, touch
 from meshroom_tasks.handoff.estimate import need_of
 from meshroom_tasks.handoff.refetching import distrusting
@@ -20,6 +20,7 @@ from meshroom_tasks.handoff.workspace import RunFolder, Workspace
 from meshroom_tasks.ingest.stored import fetch_photos
 from meshroom_tasks.ingest.threads import completed
 from meshroom_tasks.jobs.records import ReadItem, Work
+from meshroom_tasks.stops import Stopped
 from meshroom_tasks.storage import Storage
 
 _FULL = 1 << 20

@@ -18,12 +18,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from meshroom_tasks.errors import Conflict, WaitingForDisk
+from meshroom_tasks.errors import Conflict
 from meshroom_tasks.handoff.disk import bytes_below, disk_errors, evict
 from meshroom_tasks.handoff.estimate import Kept, Need, spoken_bytes, to_evict
 from meshroom_tasks.handoff.locked_folders import remove_dead, try_lock
 from meshroom_tasks.handoff.workspace import Workspace, workspaces
 from meshroom_tasks.logs import logger
+from meshroom_tasks.stops import WaitingForDisk
 
 log = logger(__name__)
 

@@ -17,10 +17,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from meshroom_tasks.errors import BundleCorrupt, Stopped
+from meshroom_tasks.errors import BundleCorrupt
 from meshroom_tasks.handoff.disk import disk_errors
 from meshroom_tasks.ingest.threads import Stop, completed, never_stop
 from meshroom_tasks.jobs.records import Photo
+from meshroom_tasks.stops import Stopped
 from meshroom_tasks.storage.base import Progress, Storage
 
 PHOTO_MTIME = 946_684_800

@@ -12,10 +12,10 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from meshroom_tasks.errors import Elsewhere
 from meshroom_tasks.jobs import tables
 from meshroom_tasks.jobs.base import Row, StoreBase
 from meshroom_tasks.jobs.queueing import in_state
+from meshroom_tasks.retry_policies import Elsewhere
 
 
 def machine_of(worker: str) -> str:

@@ -11,11 +11,12 @@ from datetime import timedelta
 
 import sqlalchemy as sa
 
-from meshroom_tasks.errors import LeaseLost, PhotosBeingRemoved
+from meshroom_tasks.errors import PhotosBeingRemoved
 from meshroom_tasks.jobs import tables
 from meshroom_tasks.jobs.base import Row, StoreBase
 from meshroom_tasks.jobs.records import Work
 from meshroom_tasks.jobs.retries import briefly
+from meshroom_tasks.stops import LeaseLost
 
 _AT_A_TIME = 500
 _REMOVER_GONE = timedelta(minutes=2)

@@ -10,11 +10,11 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from meshroom_tasks.errors import WaitingForDisk
 from meshroom_tasks.jobs import tables
 from meshroom_tasks.jobs.avoidance import Avoidance
 from meshroom_tasks.jobs.base import Row, moving
 from meshroom_tasks.jobs.states import StepEvent
+from meshroom_tasks.stops import WaitingForDisk
 
 _WAITS = (
     sa.select(tables.disk_wait.c.step_id, tables.disk_wait.c.worker, tables.disk_wait.c.reason)

@@ -12,17 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
-from meshroom_tasks.errors import (
-    Draining,
-    InputsOutdated,
-    JobCancelled,
-    LeaseLost,
-    PlannedAnew,
-    ServiceError,
-    StoredResultLost,
-    WaitingForDisk,
-    WorkerLost,
-)
+from meshroom_tasks.errors import ServiceError, StoredResultLost, WorkerLost
 from meshroom_tasks.jobs import tables
 from meshroom_tasks.jobs.base import Row, error_json, moving, new_token
 from meshroom_tasks.jobs.claims import Claims
@@ -35,6 +25,7 @@ from meshroom_tasks.jobs.replanning import Replanning
 from meshroom_tasks.jobs.retries import patiently
 from meshroom_tasks.jobs.states import ENDED, StepEvent
 from meshroom_tasks.jobs.warnings import merged, of_retry
+from meshroom_tasks.stops import Draining, InputsOutdated, JobCancelled, LeaseLost, PlannedAnew, WaitingForDisk
 
 _Statement = TypeVar("_Statement", sa.Update, sa.Select[Any])
 

@@ -21,6 +21,7 @@ from meshroom_tasks import errors
 from meshroom_tasks.engine import kill_leftovers, markers
 from meshroom_tasks.engine.wardens import Warden
 from meshroom_tasks.graph import PlannedGraph
+from meshroom_tasks.stops import JobCancelled, LeaseLost
 from tests.engine.conftest import Project, marked
 from tests.scripted_engine import commands
 from tests.waiting import LONG, eventually, freeze
@@ -97,8 +98,8 @@ def test_time_limit(project: Project, rule: dict[str, Any]) -> None:
 
 def test_stop_requested(project: Project) -> None:
     graph = started(project, {**STUBBORN, "lines": ["working"]})
-    project.watch.stop = lambda: errors.JobCancelled("cancelled") if "working" in project.watch.lines else None
-    with pytest.raises(errors.JobCancelled) as failure:
+    project.watch.stop = lambda: JobCancelled("cancelled") if "working" in project.watch.lines else None
+    with pytest.raises(JobCancelled) as failure:
         project.compute(graph, STAGE)
     assert "working" in failure.value.log_tail
     assert project.processes() == []
@@ -155,7 +156,7 @@ def test_a_lease_that_runs_out(project: Project) -> None:
     graph = started(project, STUBBORN)
     end = time.monotonic() + 0.7
     project.watch.lease = lambda: end - time.monotonic()
-    with pytest.raises(errors.LeaseLost):
+    with pytest.raises(LeaseLost):
         project.compute(graph, STAGE)
     assert project.processes() == []
 

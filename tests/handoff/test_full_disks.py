@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from meshroom_tasks.errors import DiskFull, EngineError, PhotosWithoutOverlap, WaitingForDisk
+from meshroom_tasks.errors import DiskFull, EngineError, PhotosWithoutOverlap
 from meshroom_tasks.handoff import Room, StageCache
 from meshroom_tasks.handoff.preparation import Preparation, graph_key
 from meshroom_tasks.jobs.addresses import Address
 from meshroom_tasks.jobs.records import ReadItem
+from meshroom_tasks.stops import WaitingForDisk
 from meshroom_tasks.storage import LocalStorage
 from tests.handoff.holder import WORK, Holder
 from tests.small_disk import small_disk

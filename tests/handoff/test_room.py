@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from meshroom_tasks.errors import Conflict, JobCancelled, WaitingForDisk
+from meshroom_tasks.errors import Conflict
 from meshroom_tasks.handoff import Room, Workspace
 from meshroom_tasks.handoff.disk import bytes_below, mark_of, touch
 from meshroom_tasks.handoff.estimate import Kept, Need, need_of, spoken_bytes, to_evict
 from meshroom_tasks.jobs.records import Photo, ReadItem
+from meshroom_tasks.stops import JobCancelled, WaitingForDisk
 from tests.handoff import holder
 
 MB = 1 << 20

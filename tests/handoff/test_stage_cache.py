@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from meshroom_tasks.errors import HandoffIncomplete, JobCancelled, StoredResultLost
+from meshroom_tasks.errors import HandoffIncomplete, StoredResultLost
 from meshroom_tasks.handoff import StageCache, Workspace
 from meshroom_tasks.jobs.addresses import Address, lineage_of
 from meshroom_tasks.jobs.records import Entry, ReadItem, Usage
 from meshroom_tasks.settings import Settings
+from meshroom_tasks.stops import JobCancelled
 from meshroom_tasks.storage import Storage, open_storage
 from tests.handoff.conftest import files_of
 

@@ -13,7 +13,6 @@ from typing import BinaryIO
 
 import pytest
 
-from meshroom_tasks.errors import JobCancelled
 from meshroom_tasks.handoff import StageCache, Workspace
 from meshroom_tasks.holding import Holding, StepFailed, hold
 from meshroom_tasks.ingest import fetch_photos, photo_key
@@ -21,6 +20,7 @@ from meshroom_tasks.jobs.addresses import Address
 from meshroom_tasks.jobs.records import Photo, ReadItem
 from meshroom_tasks.jobs.store import JobStore, open_store
 from meshroom_tasks.settings import load_settings
+from meshroom_tasks.stops import JobCancelled
 from meshroom_tasks.storage import LocalStorage, Progress, Sink
 from tests.jobs.conftest import GRAPH, claim_kind, entry_for, run_to_plan
 

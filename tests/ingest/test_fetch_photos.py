@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from meshroom_tasks.errors import BundleCorrupt, JobCancelled, ObjectMissing
+from meshroom_tasks.errors import BundleCorrupt, ObjectMissing
 from meshroom_tasks.ingest import fetch_photos, photo_key
 from meshroom_tasks.jobs.records import Photo
+from meshroom_tasks.stops import JobCancelled
 from meshroom_tasks.storage import LocalStorage
 
 DIGEST = "d" * 64

@@ -94,7 +94,7 @@ _INGEST = """
 import json, sys
 from pathlib import Path
 from meshroom_tasks.egress import Egress, guarded_session
-from meshroom_tasks.errors import ServiceError
+from meshroom_tasks.errors import (ServiceError)
 from meshroom_tasks.ingest import IngestLimits, ingest_photos
 from meshroom_tasks.storage import LocalStorage
 

@@ -16,7 +16,6 @@ from meshroom_tasks.errors import (
     ImageTooLarge,
     ImageTypeUnsupported,
     ImageUnreachable,
-    JobCancelled,
     JobTooLarge,
     PhotoError,
     RequestRefused,
@@ -24,6 +23,7 @@ from meshroom_tasks.errors import (
     UrlInvalid,
 )
 from meshroom_tasks.ingest import IngestLimits
+from meshroom_tasks.stops import JobCancelled
 from tests.ingest.conftest import Ingest, encoded, picture, png_claiming
 from tests.loopback import Exchange
 

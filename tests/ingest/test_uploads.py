@@ -9,7 +9,6 @@ from PIL import Image
 from meshroom_tasks.errors import (
     ImageTooLarge,
     ImageTypeUnsupported,
-    JobCancelled,
     PhotoError,
     ServiceError,
     TooFewImages,
@@ -18,6 +17,7 @@ from meshroom_tasks.errors import (
     UploadUnknown,
 )
 from meshroom_tasks.ingest import IngestLimits
+from meshroom_tasks.stops import JobCancelled
 from tests.ingest.conftest import Ingest, encoded, picture, png_claiming
 
 PHOTOS = {f"{number}.jpg": encoded(picture(number)) for number in range(3)}

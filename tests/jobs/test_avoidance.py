@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from meshroom_tasks.errors import DiskFull, Draining, GpuMissing, PhotosWithoutOverlap, ServiceError
+from meshroom_tasks.errors import DiskFull, GpuMissing, PhotosWithoutOverlap, ServiceError
 from meshroom_tasks.jobs.avoidance import blamed, is_avoided, machine_of
 from meshroom_tasks.jobs.records import Work
 from meshroom_tasks.jobs.store import JobStore
 from meshroom_tasks.jobs.workers import WorkerFacts
+from meshroom_tasks.stops import Draining
 
 from .conftest import Clock, planned, run_to_plan
 

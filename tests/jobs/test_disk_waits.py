@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from meshroom_tasks.errors import WaitingForDisk
 from meshroom_tasks.jobs.records import ChunkView, Work
 from meshroom_tasks.jobs.store import JobStore
 from meshroom_tasks.jobs.workers import WorkerFacts
+from meshroom_tasks.stops import WaitingForDisk
 
 from .conftest import Clock, entry_for, planned, run_to_plan
 

@@ -6,16 +6,9 @@ import json
 
 import pytest
 
-from meshroom_tasks.errors import (
-    Conflict,
-    Draining,
-    EngineError,
-    JobCancelled,
-    LeaseLost,
-    NotFound,
-    PhotosWithoutOverlap,
-)
+from meshroom_tasks.errors import Conflict, EngineError, NotFound, PhotosWithoutOverlap
 from meshroom_tasks.jobs.store import JobStore
+from meshroom_tasks.stops import Draining, JobCancelled, LeaseLost
 
 from .conftest import GRAPH, RESULTS, Clock, all_hints, claim_kind, delete, entry_for, new_job, run_chunks, run_to_plan
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from meshroom_tasks.errors import EngineKilled, GpuMemory, JobCancelled, MemoryExhausted, PlannedAnew, ServiceError
+from meshroom_tasks.errors import EngineKilled, GpuMemory, MemoryExhausted, ServiceError
 from meshroom_tasks.jobs.memory import Remedy, remedy
 from meshroom_tasks.jobs.records import NO_RELIEF, Adjustment, Relief, Work
 from meshroom_tasks.jobs.store import JobStore
 from meshroom_tasks.jobs.workers import WorkerFacts
+from meshroom_tasks.stops import JobCancelled, PlannedAnew
 
 from .conftest import RESULTS, Clock, claim_kind, entry_for, planned, run_chunks, run_to_plan
 

@@ -6,10 +6,11 @@ import random
 
 import pytest
 
-from meshroom_tasks.errors import InputsOutdated, StoredResultLost
+from meshroom_tasks.errors import StoredResultLost
 from meshroom_tasks.jobs.records import JobView, ReadItem, Work
 from meshroom_tasks.jobs.recovery import MOST_RECOVERIES
 from meshroom_tasks.jobs.store import JobStore
+from meshroom_tasks.stops import InputsOutdated
 
 from .conftest import GRAPH, RESULTS, Clock, claim_kind, entry_for, run_chunks, run_to_plan
 from .random_services import RandomService, changed, random_graph

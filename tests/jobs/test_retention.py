@@ -11,19 +11,13 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 
-from meshroom_tasks.errors import (
-    Conflict,
-    JobCancelled,
-    LeaseLost,
-    NotFound,
-    PhotosBeingRemoved,
-    PhotosWithoutOverlap,
-)
+from meshroom_tasks.errors import Conflict, NotFound, PhotosBeingRemoved, PhotosWithoutOverlap
 from meshroom_tasks.jobs import tables
 from meshroom_tasks.jobs.database import Database
 from meshroom_tasks.jobs.records import OPTIONAL_EVENTS, AttemptView, Expiry, Work
 from meshroom_tasks.jobs.store import JobStore
 from meshroom_tasks.jobs.uploads import UploadFile
+from meshroom_tasks.stops import JobCancelled, LeaseLost
 
 from .conftest import DIGEST, RESULTS, Clock, claim_kind, delete, entry_for, new_job, run_chunks, run_to_plan
 

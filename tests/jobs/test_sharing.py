@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from meshroom_tasks.errors import JobCancelled
 from meshroom_tasks.jobs.records import Reuse, Work
 from meshroom_tasks.jobs.store import JobStore
+from meshroom_tasks.stops import JobCancelled
 
 from .conftest import GRAPH, Clock, claim_kind, entry_for, run_chunks, run_to_plan
 from .random_services import RandomService

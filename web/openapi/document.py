@@ -8,8 +8,9 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from meshroom_tasks.errors import ServiceError, Stopped
+from meshroom_tasks.errors import ServiceError
 from meshroom_tasks.settings import Settings
+from meshroom_tasks.stops import Stopped
 from web import auth, problems
 from web.openapi.parts import BODIES, DESCRIPTION, IDEMPOTENCY_KEY, LINKS, TAGS, WEBHOOK_HEADERS
 from web.schemas import callbacks, requests, responses, uploads, workers
