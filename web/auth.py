@@ -8,7 +8,9 @@ The pages have no key at hand: their requests come with the cookie of a session 
 
 from __future__ import annotations
 
-from typing import cast
+import time
+from collections.abc import Callable
+from typing import TypeVar, cast
 
 from flask import Flask, current_app, g, request
 
@@ -18,7 +20,7 @@ from meshroom_tasks.logs import bind
 from meshroom_tasks.retry_policies import NEVER
 from meshroom_tasks.settings import Settings
 from web import sessions
-from web.keyring import BOOTSTRAP, Caller, KeyRefused, Keyring, TooManyWrongKeys
+from web.keyring import BOOTSTRAP, REMEMBERED_SECONDS, Caller, KeyRefused, Keyring, TooManyWrongKeys
 from web.open_mode import OpenMode
 from web.rates import Rate
 from web.services import services
@@ -55,6 +57,7 @@ ADMIN_ENDPOINTS = frozenset({"workers.list_workers", "pages_workers.show"})
 SUBMISSIONS = {"reconstruct.reconstruct": "submit", "uploads.create_upload": "begin uploads"}
 """What SUBMISSIONS_PER_MINUTE counts, each by itself, and what that is called."""
 
+_Seen = TypeVar("_Seen")
 _LOOKING = frozenset({"GET", "HEAD", "OPTIONS"})
 _KEYRING = "meshroom_tasks.keyring"
 _OPEN_MODE = "meshroom_tasks.open_mode"
@@ -82,6 +85,21 @@ def scope_needed(endpoint: str | None, method: str) -> Scope:
 def caller() -> Caller:
     """Whose key came with the current request, which is not an open one."""
     return cast(Caller, g.caller)
+
+
+def while_allowed(look: Callable[[], _Seen]) -> Callable[[], _Seen]:
+    """The same for a request that stays open: it raises KeyRefused once the caller's key is not valid any more."""
+    who, keyring, store = caller(), _keyring(), services().store
+    judged = time.monotonic()
+
+    def look_if_allowed() -> _Seen:
+        nonlocal judged
+        if time.monotonic() - judged >= REMEMBERED_SECONDS:
+            keyring.check(who, store)
+            judged = time.monotonic()
+        return look()
+
+    return look_if_allowed
 
 
 def is_admin() -> bool:

@@ -95,6 +95,14 @@ class Keyring:
             raise KeyRefused
         return _caller(key)
 
+    def check(self, caller: Caller, store: KeyStore) -> None:
+        """Raises KeyRefused where the key of somebody who was let in is not valid any more; DatabaseUnavailable."""
+        if caller.key_id == BOOTSTRAP:
+            return
+        key = store.find_key(caller.key_id)
+        if key is None or not key.is_valid(datetime.now(UTC)):
+            raise KeyRefused
+
     def _is_fresh(self, known: _Known) -> bool:
         if known.key is None:
             return True

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from meshroom_tasks.api_keys import DEFAULT_TENANT
 from meshroom_tasks.handoff.live_log import LiveLog
 from meshroom_tasks.jobs.records import ErrorView, JobView, StageView
 from tests.jobs.conftest import delete
 from tests.web.conftest import Site
 from tests.web.problem import assert_problem
+from web import auth
 from web.event_stream import Event, Streams
 from web.job_events import events_between
 from web.log_events import LogFollower
@@ -89,6 +91,22 @@ def test_a_job_that_is_deleted_meanwhile_ends_its_stream(site: Site, client: Fla
     site.store.cancel(job_id)
     delete(site.store, job_id)
     assert parse(b"".join(chunks)) == [("problem", {"code": "not_found", "detail": "there is no such job"})]
+
+
+@pytest.mark.parametrize("path", ["/api/v1/jobs/{}/events", "/api/v1/jobs/{}/logs/ingest?follow=true", "/jobs/events"])
+def test_a_stream_ends_with_the_key_that_opened_it(
+    site: Site, visitor: FlaskClient, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr(auth, "REMEMBERED_SECONDS", 0.0)
+    job_id = site.submit()
+    site.storage.put_bytes(f"jobs/{job_id}/logs/ingest/0.log", b"one\n")
+    made, _ = site.store.create_key(DEFAULT_TENANT, ["read"])
+    chunks = visitor.get(path.format(job_id), headers={"X-API-Key": made.text}, buffered=False).iter_encoded()
+    assert next(chunks).startswith(b"retry:")
+    assert b"problem" not in next(chunks)
+    site.store.revoke_key(made.id)
+    told = parse(b"".join(chunks))
+    assert [data["code"] for name, data in told if name == "problem"] == ["unauthorized"]
 
 
 def test_streams_are_limited_and_given_back(site: Site) -> None:

@@ -6,7 +6,7 @@ from apiflask import APIBlueprint
 from flask import Response
 
 from meshroom_tasks.jobs.records import JobView
-from web.auth import caller
+from web.auth import caller, while_allowed
 from web.event_stream import Event
 from web.job_events import events_between, is_over
 from web.openapi.parts import EVENT_RESPONSES
@@ -38,4 +38,4 @@ def follow_job(job_id: str) -> Response:
         seen, over = now, is_over(now)
         return events
 
-    return services().streams.open(poll, caller().tenant)
+    return services().streams.open(while_allowed(poll), caller().tenant)

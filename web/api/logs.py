@@ -9,7 +9,7 @@ from meshroom_tasks.errors import NotFound
 from meshroom_tasks.handoff.stage_logs import log_key
 from meshroom_tasks.storage import Storage
 from web.api.jobs import require_stage
-from web.auth import caller
+from web.auth import caller, while_allowed
 from web.downloads import send
 from web.job_events import is_over
 from web.log_events import LogFollower
@@ -58,7 +58,8 @@ def _follow(job_id: str, stage: str, chunk: int, key: str) -> Response:
 
     last = request.headers.get("Last-Event-ID", "")
     position = int(last) if last.isascii() and last.isdecimal() and len(last) < 16 else 0
-    return parts.streams.open(LogFollower(parts.storage, key, position, is_finished).poll, caller().tenant)
+    follower = LogFollower(parts.storage, key, position, is_finished)
+    return parts.streams.open(while_allowed(follower.poll), caller().tenant)
 
 
 def _tail(storage: Storage, key: str, size: int, lines: int) -> bytes:

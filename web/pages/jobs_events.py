@@ -5,6 +5,7 @@ from __future__ import annotations
 from apiflask import APIBlueprint
 from flask import Response, request
 
+from web.auth import while_allowed
 from web.list_watch import LOOK_SECONDS, ListWatch
 from web.pages.jobs import JobsShown
 from web.services import services
@@ -23,4 +24,4 @@ def follow() -> Response:
     shown, jobs, parts = JobsShown.asked_for(), own_jobs(), services()
     seen = request.headers.get("Last-Event-ID") or request.args.get("seen", "")
     watch = ListWatch(lambda: shown.glance(jobs, parts.recent), seen)
-    return parts.watching.open(watch.poll, jobs.tenant, pause=LOOK_SECONDS)
+    return parts.watching.open(while_allowed(watch.poll), jobs.tenant, pause=LOOK_SECONDS)
